@@ -1,0 +1,197 @@
+/**
+ * The scalar expression language: bodies of ops, masks and scores of attention, and the expressions
+ * of kernels are made of it. Expressions are pure trees; evaluation order never matters.
+ *
+ * An expression has an element type and a number of lanes (1: a scalar; more: a vector). `at` occurs
+ * only in op bodies, `load`, lane operations and `dot4` only in kernels.
+ */
+export type ScalarType = 'f64' | 'f32' | 'i32' | 'bool';
+
+/** How a `dot4` reads its two sets of four bytes, after the instructions that exist. */
+export type Dot4 = 'u8s8' | 's8s8' | 'i8i7';
+
+// Number to number, the same type; `math` ones are approximated on targets that lack them.
+export const unaryOps = [
+  'neg', 'abs', 'sqrt', 'floor', 'ceil', 'trunc', 'round', // round: half to even
+  'exp', 'log', 'sin', 'cos', 'tanh', 'erf',
+  'not', // bool
+] as const; // prettier-ignore
+export type UnaryOp = (typeof unaryOps)[number];
+
+export const arithmeticOps = [
+  'add', 'sub', 'mul', 'div', 'rem', 'min', 'max', // div and rem of i32 truncate; operands are never negative
+  'and', 'or', 'xor', 'shl', 'shr', // i32 bits (shr: unsigned), and/or also bool
+] as const; // prettier-ignore
+export type ArithmeticOp = (typeof arithmeticOps)[number];
+
+export const compareOps = ['lt', 'le', 'gt', 'ge', 'eq', 'ne'] as const;
+export type CompareOp = (typeof compareOps)[number];
+
+interface Base {
+  readonly dtype: ScalarType;
+  readonly lanes: number;
+}
+
+export type Expr =
+  | (Base & { readonly op: 'const'; readonly value: number })
+  | (Base & { readonly op: 'var'; readonly name: string })
+  /** Op bodies only: an element of an operand, one index per axis. */
+  | (Base & { readonly op: 'at'; readonly operand: number; readonly index: readonly Expr[] })
+  /** Kernels only: `lanes` consecutive elements of a tile from the linear element index on. */
+  | (Base & { readonly op: 'load'; readonly tile: string; readonly index: Expr })
+  | (Base & { readonly op: UnaryOp; readonly a: Expr })
+  | (Base & { readonly op: ArithmeticOp; readonly a: Expr; readonly b: Expr })
+  | (Base & { readonly op: CompareOp; readonly a: Expr; readonly b: Expr })
+  | (Base & { readonly op: 'select'; readonly when: Expr; readonly a: Expr; readonly b: Expr })
+  /** Conversion of the value (i32 to f32 rounds to nearest even; f32 to i32 truncates, saturating). */
+  | (Base & { readonly op: 'cast'; readonly a: Expr })
+  /** The same bits under another type of the same width (f32 and i32). */
+  | (Base & { readonly op: 'bits'; readonly a: Expr })
+  /** a * b + c; whether it rounds once or twice is the target variant's, the same for all of a program. */
+  | (Base & { readonly op: 'fma'; readonly a: Expr; readonly b: Expr; readonly c: Expr })
+  /** A scalar in every lane. */
+  | (Base & { readonly op: 'splat'; readonly a: Expr })
+  /** One lane of a vector. */
+  | (Base & { readonly op: 'lane'; readonly a: Expr; readonly lane: number })
+  /** Lanes chosen from a (0 .. lanes-1) and b (lanes ..). */
+  | (Base & {
+      readonly op: 'shuffle';
+      readonly a: Expr;
+      readonly b: Expr;
+      readonly pick: readonly number[];
+    })
+  /** c + sum of four byte products per i32 lane; a and b are i32 lanes holding four bytes each. */
+  | (Base & {
+      readonly op: 'dot4';
+      readonly variant: Dot4;
+      readonly a: Expr;
+      readonly b: Expr;
+      readonly c: Expr;
+    });
+
+export type ExprOf<K extends Expr['op']> = Extract<Expr, { readonly op: K }>;
+
+/** A named function of scalars, such as an attention mask `|i, j| j <= i`. */
+export interface ScalarFn {
+  readonly params: readonly string[];
+  readonly body: Expr;
+}
+
+const scalarBase = (dtype: ScalarType): Base => ({ dtype, lanes: 1 });
+
+export const num = (value: number, dtype: ScalarType = 'f32'): Expr => ({
+  op: 'const',
+  value,
+  ...scalarBase(dtype),
+});
+export const int = (value: number): Expr => num(value, 'i32');
+export const bool = (value: boolean): Expr => num(value ? 1 : 0, 'bool');
+export const variable = (name: string, dtype: ScalarType = 'i32', lanes = 1): Expr => ({
+  op: 'var',
+  name,
+  dtype,
+  lanes,
+});
+export const at = (operand: number, index: readonly Expr[], dtype: ScalarType = 'f32'): Expr => ({
+  op: 'at',
+  operand,
+  index,
+  ...scalarBase(dtype),
+});
+export const load = (tile: string, index: Expr, dtype: ScalarType = 'f32', lanes = 1): Expr => ({
+  op: 'load',
+  tile,
+  index,
+  dtype,
+  lanes,
+});
+
+const isConst = (e: Expr, value?: number): e is ExprOf<'const'> =>
+  e.op === 'const' && (value === undefined || e.value === value);
+
+export const unary = (op: UnaryOp, a: Expr): Expr => ({ op, a, dtype: a.dtype, lanes: a.lanes });
+
+/** Integer operands fold when constant: index arithmetic stays readable. Floats are left as written. */
+export function arithmetic(op: ArithmeticOp, a: Expr, b: Expr): Expr {
+  if (a.dtype === 'i32') {
+    if (isConst(a) && isConst(b)) {
+      const folded = foldInt(op, a.value, b.value);
+      if (folded !== undefined) return { ...a, value: folded };
+    }
+    if (op === 'add' && isConst(b, 0)) return a;
+    if (op === 'add' && isConst(a, 0)) return b;
+    if (op === 'sub' && isConst(b, 0)) return a;
+    if (op === 'mul' && isConst(b, 1)) return a;
+    if (op === 'mul' && isConst(a, 1)) return b;
+    if (op === 'mul' && (isConst(a, 0) || isConst(b, 0)))
+      return { ...num(0, 'i32'), lanes: a.lanes };
+    if (op === 'div' && isConst(b, 1)) return a;
+    if (op === 'rem' && isConst(b, 1)) return int(0);
+  }
+  return { op, a, b, dtype: a.dtype, lanes: Math.max(a.lanes, b.lanes) };
+}
+
+function foldInt(op: ArithmeticOp, a: number, b: number): number | undefined {
+  switch (op) {
+    case 'add': return (a + b) | 0;
+    case 'sub': return (a - b) | 0;
+    case 'mul': return Math.imul(a, b);
+    case 'div': return b === 0 ? undefined : Math.trunc(a / b);
+    case 'rem': return b === 0 ? undefined : a % b;
+    case 'min': return Math.min(a, b);
+    case 'max': return Math.max(a, b);
+    case 'and': return a & b;
+    case 'or': return a | b;
+    case 'xor': return a ^ b;
+    case 'shl': return a << b;
+    case 'shr': return (a >>> b) | 0;
+  }
+} // prettier-ignore
+
+export const add = (a: Expr, b: Expr): Expr => arithmetic('add', a, b);
+export const sub = (a: Expr, b: Expr): Expr => arithmetic('sub', a, b);
+export const mul = (a: Expr, b: Expr): Expr => arithmetic('mul', a, b);
+export const div = (a: Expr, b: Expr): Expr => arithmetic('div', a, b);
+export const rem = (a: Expr, b: Expr): Expr => arithmetic('rem', a, b);
+export const min = (a: Expr, b: Expr): Expr => arithmetic('min', a, b);
+export const max = (a: Expr, b: Expr): Expr => arithmetic('max', a, b);
+export const compare = (op: CompareOp, a: Expr, b: Expr): Expr => ({
+  op,
+  a,
+  b,
+  dtype: 'bool',
+  lanes: Math.max(a.lanes, b.lanes),
+});
+export const select = (when: Expr, a: Expr, b: Expr): Expr => ({
+  op: 'select',
+  when,
+  a,
+  b,
+  dtype: a.dtype,
+  lanes: Math.max(a.lanes, b.lanes),
+});
+export const cast = (a: Expr, dtype: ScalarType): Expr =>
+  a.dtype === dtype ? a : { op: 'cast', a, dtype, lanes: a.lanes };
+export const bits = (a: Expr, dtype: ScalarType): Expr => ({
+  op: 'bits',
+  a,
+  dtype,
+  lanes: a.lanes,
+});
+export const fma = (a: Expr, b: Expr, c: Expr): Expr => ({
+  op: 'fma',
+  a,
+  b,
+  c,
+  dtype: c.dtype,
+  lanes: Math.max(a.lanes, b.lanes, c.lanes),
+});
+export const splat = (a: Expr, lanes: number): Expr =>
+  a.lanes === lanes ? a : { op: 'splat', a, dtype: a.dtype, lanes };
+export const lane = (a: Expr, index: number): Expr => ({
+  op: 'lane',
+  a,
+  lane: index,
+  dtype: a.dtype,
+  lanes: 1,
+});

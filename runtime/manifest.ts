@@ -1,0 +1,109 @@
+/**
+ * The one contract between compiler and runtime: what `manifest.json` of a bundle says. Plain JSON.
+ */
+
+/** Raised when a bundle of this version cannot be read by an earlier runtime. */
+export const manifestVersion = 1;
+
+export interface Manifest {
+  readonly format: 'cograph-bundle';
+  readonly version: number;
+  readonly name: string;
+  /** Version of the compiler that wrote it, for humans. */
+  readonly compiler: string;
+  readonly model: {
+    readonly vocab: number;
+    /** Positions the model was made for; an absent limit is absent. */
+    readonly context?: number;
+    readonly bos?: number;
+    readonly eos: readonly number[];
+    readonly parameters: number;
+  };
+  /** Every file of the folder but this one, by path with forward slashes. */
+  readonly files: Readonly<Record<string, FileEntry>>;
+  readonly weights: {
+    readonly bytes: number;
+    /** Consecutive pieces of the weight address space, in order. */
+    readonly shards: readonly {
+      readonly file: string;
+      readonly offset: number;
+      readonly bytes: number;
+    }[];
+  };
+  readonly cache: {
+    /** Cache entries in a block. */
+    readonly block: number;
+    readonly bytesPerSlot: number;
+    readonly states: readonly {
+      readonly name: string;
+      /** Bytes of one slot in one iteration; see `StateSlot` of the program. */
+      readonly bytes: number;
+      readonly offset: number;
+      readonly count: number;
+      readonly stride: number;
+    }[];
+  };
+  readonly programs: { readonly wasm?: WasmProgram };
+  readonly tokenizer?: {
+    readonly file: string;
+    readonly config?: string;
+    readonly chatTemplate?: string;
+  };
+  /** Floating-point operations and bytes of one decoded token, as the cost model sums them. */
+  readonly cost: { readonly flopsPerToken: number; readonly weightBytesPerToken: number };
+}
+
+export interface FileEntry {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** A step as a wasm module; `variants` in order of preference, the last one needs nothing special. */
+export interface WasmProgram {
+  readonly variants: readonly {
+    readonly file: string;
+    /** Needs shared memory and atomics (threads). */
+    readonly threads: boolean;
+    readonly relaxed: boolean;
+  }[];
+  readonly limits: { readonly tokens: number; readonly rows: number };
+  readonly arenaBytes: number;
+  readonly scratchBytes: number;
+  readonly output: { readonly offset: number; readonly width: number; readonly rowBytes: number };
+}
+
+/**
+ * The control block at address 0 of a wasm program's memory, as u32 words. The runtime writes the
+ * sizes and addresses; the emitted code reads them.
+ */
+export const control = {
+  t: 0,
+  r: 1,
+  threads: 2,
+  slots: 3,
+  blocks: 4,
+  weights: 5,
+  state: 6,
+  arena: 7,
+  scratch: 8,
+  scratchBytes: 9,
+  /** Addresses of the step arrays. */
+  ids: 16,
+  sequence: 17,
+  position: 18,
+  slot: 19,
+  length: 20,
+  rows: 21,
+  table: 22,
+  keys: 23,
+  /** The barrier inside a step: threads arrived, and the generation that a release advances. */
+  arrived: 32,
+  generation: 48,
+  /** Advanced by the caller to start a step; workers wait on it. */
+  start: 64,
+  /** Workers that have finished the step. */
+  finished: 80,
+  /** Set to 1 to end the workers. */
+  stop: 96,
+} as const;
+export const controlBytes = 1024;
