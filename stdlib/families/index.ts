@@ -1,0 +1,20 @@
+import type { BoundModel } from '../../compiler/index.ts';
+import { readConfig } from './config.ts';
+import type { Family } from './family.ts';
+import { llama } from './llama.ts';
+import { mistral } from './mistral.ts';
+import { qwen2 } from './qwen2.ts';
+import { qwen3 } from './qwen3.ts';
+import { smallthinker } from './smallthinker.ts';
+import { step3 } from './step3.ts';
+
+export const families: readonly Family[] = [llama, mistral, qwen2, qwen3, step3, smallthinker];
+
+/** The model that a parsed `config.json` describes. Throws ConfigError. */
+export function modelOf(json: unknown): BoundModel {
+  const config = readConfig(json);
+  const types = families.flatMap((family) => family.modelTypes);
+  const type = config.choice('model_type', types);
+  const family = families.find((f) => f.modelTypes.includes(type));
+  return family ? family.build(config) : config.reject('model_type', 'a known family');
+}

@@ -1,0 +1,13 @@
+/** The language's library, written in the language. */
+export { rmsNorm } from './norm/rms-norm.ts';
+export { rope } from './attention/rope.ts';
+export { type Rope, type RopeScaling, ropeFrequencies } from './attention/frequencies.ts';
+export { gqa } from './attention/gqa.ts';
+export { mfa } from './attention/mfa.ts';
+export { swiglu, swigluExperts } from './moe/swiglu.ts';
+export { reglu, regluExperts } from './moe/reglu.ts';
+export { softmaxThenTop, topThenSigmoid, topThenSoftmax } from './moe/routers.ts';
+export { decoder } from './families/decoder.ts';
+export type { Family } from './families/family.ts';
+export { type ConfigReader, readConfig } from './families/config.ts';
+export { families, modelOf } from './families/index.ts';
