@@ -1,0 +1,85 @@
+/** What a kernel under construction has collected: its parameters, scratch and names. */
+import { type DType, bytesOf } from '../base/type.ts';
+import { present } from '../base/invariant.ts';
+import type { StepField } from '../ops/op.ts';
+import type { Stmt, Tile } from './kernel.ts';
+
+/** What a launch passes for a parameter. */
+export type Binding =
+  | { readonly kind: 'buffer'; readonly buffer: number }
+  | { readonly kind: 'weight'; readonly weight: number }
+  | { readonly kind: 'state'; readonly state: string }
+  | { readonly kind: 'step'; readonly field: StepField | 'keys' };
+
+export interface Builder {
+  /** The parameter for `binding`, made at first use; `hint` names it. */
+  param(binding: Binding, dtype: DType, hint: string): string;
+  /** A tile in the thread's own scratch. */
+  scratch(hint: string, elements: number, dtype?: DType): string;
+  fresh(hint: string): string;
+  readonly params: readonly Tile[];
+  readonly bindings: readonly Binding[];
+  /** Declarations of the scratch tiles, to stand first in the kernel. */
+  declarations(): readonly Stmt[];
+  scratchBytes(): number;
+}
+
+const keyOf = (b: Binding): string => JSON.stringify(b);
+const align = 64;
+
+export function makeBuilder(): Builder {
+  const names = new Map<string, number>();
+  const params: Tile[] = [];
+  const bindings: Binding[] = [];
+  const byKey = new Map<string, string>();
+  const tiles: Tile[] = [];
+  let bytes = 0;
+
+  function fresh(hint: string): string {
+    const stem = hint.replace(/[^A-Za-z0-9_]/g, '_');
+    const n = names.get(stem) ?? 0;
+    names.set(stem, n + 1);
+    return n === 0 ? stem : `${stem}_${n}`;
+  }
+
+  return {
+    params,
+    bindings,
+    fresh,
+    param(binding, dtype, hint) {
+      const had = byKey.get(keyOf(binding));
+      if (had !== undefined) return had;
+      const name = fresh(hint);
+      byKey.set(keyOf(binding), name);
+      bindings.push(binding);
+      params.push({
+        name,
+        dtype,
+        shape: [],
+        layout: { strides: [1] },
+        space: 'global',
+        owner: 'grid',
+      });
+      return name;
+    },
+    scratch(hint, elements, dtype = 'f32') {
+      const name = fresh(hint);
+      tiles.push({
+        name,
+        dtype,
+        shape: [elements],
+        layout: { strides: [1] },
+        space: 'scratch',
+        owner: 'thread',
+        offset: bytes,
+      });
+      bytes += Math.ceil((elements * bytesOf[dtype]) / align) * align;
+      return name;
+    },
+    declarations: () => tiles.map((tile): Stmt => ({ kind: 'tile', tile })),
+    scratchBytes: () => bytes,
+  };
+}
+
+/** Bindings and parameters stay in step: parameter i is bound to binding i. */
+export const bindingOf = (b: Builder, i: number): Binding => present(b.bindings[i], 'binding');

@@ -1,0 +1,8 @@
+import type { Plan } from '../4-partition/plan.ts';
+import type { Builder } from './builder.ts';
+
+/** What lowering a region works with. */
+export interface LowerContext {
+  readonly plan: Plan;
+  readonly builder: Builder;
+}

@@ -1,0 +1,51 @@
+/** Region to kernel, for the `simd` machine class. */
+import type { Plan, Region } from '../4-partition/plan.ts';
+import { unreachable } from '../base/invariant.ts';
+import { lowerAttend } from './attend.ts';
+import { type Binding, makeBuilder } from './builder.ts';
+import type { LowerContext } from './context.ts';
+import { lowerContract, tokensStaged, tokensTogether } from './contract.ts';
+import type { Kernel, Stmt } from './kernel.ts';
+import { lowerCopy, lowerRows } from './rows.ts';
+
+export interface LoweredRegion {
+  readonly kernel: Kernel;
+  /** What a launch passes for each parameter. */
+  readonly bindings: readonly Binding[];
+}
+
+export function lowerRegion(plan: Plan, region: Region): LoweredRegion {
+  const builder = makeBuilder();
+  const ctx: LowerContext = { plan, builder };
+  const body = bodyOf(ctx, region);
+  return {
+    kernel: {
+      name: region.name,
+      params: builder.params,
+      scalars: ['t', 'r', 'blocks'],
+      body: [...builder.declarations(), ...body],
+      scratchBytes: builder.scratchBytes(),
+      schedule: scheduleOf(region),
+      orderKept: true,
+    },
+    bindings: builder.bindings,
+  };
+}
+
+function bodyOf(ctx: LowerContext, region: Region): Stmt[] {
+  switch (region.kind) {
+    case 'rows':
+      return lowerRows(ctx, region);
+    case 'copy':
+      return lowerCopy(ctx, region);
+    case 'contract':
+      return lowerContract(ctx, region);
+    case 'attend':
+      return lowerAttend(ctx, region);
+    default:
+      return unreachable(region);
+  }
+}
+
+const scheduleOf = (region: Region): Record<string, number> =>
+  region.kind === 'contract' ? { staged: tokensStaged, together: tokensTogether } : {};

@@ -1,0 +1,384 @@
+/** Statements that compute nodes of a row, or of a row's share of columns. */
+import { invariant, present } from '../base/invariant.ts';
+import type { Loops } from '../ops/op.ts';
+import type { ValueId } from '../3-graph/graph.ts';
+import { rowAxisOf, sizeOf } from '../4-partition/classify.ts';
+import type { NodeFacts } from '../4-partition/plan.ts';
+import { type Expr, compare, int, load, num, select, variable } from '../scalar/expr.ts';
+import { children } from '../scalar/walk.ts';
+import {
+  type Frame,
+  type Local,
+  bodyAt,
+  columnsOf,
+  element,
+  pieceAt,
+  productOf,
+  typeOf,
+} from './frame.ts';
+import { type Stmt, scalarOf } from './kernel.ts';
+import { type Linear, addIndex, constantIndex, flatten, indexExpr, scaleIndex } from './linear.ts';
+import { type LoopAxis, reduceLoop, storeLoops } from './loops.ts';
+import { loop, named, readRegister, registers, store, when } from './statements.ts';
+
+/**
+ * The part of a value's columns that is computed at a time: how to loop over it, and where its
+ * elements go in the scratch that holds it.
+ */
+export interface Share {
+  readonly axes: readonly LoopAxis[];
+  /** Index per column axis of the value for an index per loop axis. */
+  columns(index: readonly Linear[]): readonly Linear[];
+  /** Elements of the share, and the place of a column index among them. */
+  readonly size: number;
+  place(columns: readonly Linear[]): Linear;
+}
+
+export interface NodeContext {
+  readonly frame: Frame;
+  /** Row that stores go to: the frame's, in the numbering of the whole step. */
+  readonly share: (v: ValueId) => Share;
+  readonly stores: ReadonlySet<ValueId>;
+  /** Nodes that are computed here, to count uses. */
+  readonly nodes: readonly NodeFacts[];
+}
+
+/** All columns of a value at once. */
+export function wholeShare(frame: Frame, v: ValueId): Share {
+  const sizes = columnsOf(frame.plan, v);
+  return {
+    axes: sizes.map((extent) => ({ hint: 'i', extent })),
+    columns: (index) => index,
+    size: productOf(sizes),
+    place: (columns) => flatten(columns, sizes),
+  };
+}
+
+export function emitNode(ctx: NodeContext, facts: NodeFacts): Stmt[] {
+  const { lowered, node } = facts;
+  switch (lowered.kind) {
+    case 'attend':
+      invariant(false, 'attention is a region of its own');
+      break;
+    case 'append':
+      return emitAppend(ctx, facts);
+    case 'top':
+      return emitTop(ctx, facts, lowered.count);
+    case 'view':
+      return node.results.filter((v) => ctx.stores.has(v)).flatMap((v) => emitCopy(ctx, v));
+    case 'loops':
+      return node.results.flatMap((v, i) => emitLoops(ctx, facts, v, present(lowered.results[i])));
+  }
+}
+
+/** Column index with the row in front, as values are indexed. */
+const withRow = (frame: Frame, v: ValueId, columns: readonly Linear[]): readonly Linear[] =>
+  rowAxisOf(typeOf(frame.plan, v)) === undefined ? columns : [frame.row, ...columns];
+
+function emitLoops(ctx: NodeContext, facts: NodeFacts, v: ValueId, loops: Loops): Stmt[] {
+  const share = ctx.share(v);
+  const kept = ctx.stores.has(v);
+  if (!kept && !loops.reduce && isInline(ctx, facts, v, loops, share)) return [];
+  if (!kept && share.size === 1) return emitScalar(ctx, facts, v, loops, share);
+  const target = kept ? storeTarget(ctx, v) : scratchTarget(ctx, v, share);
+  if (loops.reduce) return reduceInto(ctx, facts, v, loops, share, target);
+  let from = 0;
+  return loops.pieces.flatMap((piece, p) => {
+    const until = sizeOf(piece.until);
+    const axes = share.axes.map((a, i): LoopAxis => {
+      if (loops.pieces.length === 1 || i !== share.axes.length - 1) return a;
+      return { ...a, extent: until, from };
+    });
+    from = until;
+    invariant(loops.pieces.length === 1 || !axes.at(-1)?.count, `piece ${p} of a partial unit`);
+    return storeLoops(ctx.frame.builder, axes, (index) => {
+      const columns = share.columns(index);
+      const value = pieceAt(
+        ctx.frame,
+        facts,
+        piece,
+        withRow(ctx.frame, v, columns),
+        constantIndex(0),
+      );
+      return { ...target(columns), value };
+    });
+  });
+}
+
+/** A single value of the row gets a name. */
+function emitScalar(
+  ctx: NodeContext,
+  facts: NodeFacts,
+  v: ValueId,
+  loops: Loops,
+  share: Share,
+): Stmt[] {
+  const { frame } = ctx;
+  const columns = share.columns(share.axes.map(() => constantIndex(0)));
+  const index = withRow(frame, v, columns);
+  const { stmts, result } = reduced(ctx, facts, loops, index);
+  const { stmt, ref } = named(frame.builder.fresh(facts.node.op), result);
+  frame.locals.set(v, { kind: 'named', ref });
+  return [...stmts, stmt];
+}
+
+function reduced(
+  ctx: NodeContext,
+  facts: NodeFacts,
+  loops: Loops,
+  index: readonly Linear[],
+): { readonly stmts: readonly Stmt[]; readonly result: Expr } {
+  if (!loops.reduce) {
+    return { stmts: [], result: bodyAt(ctx.frame, facts, loops, index, constantIndex(0)) };
+  }
+  const { monoid, extent } = loops.reduce;
+  return reduceLoop(ctx.frame.builder, monoid, sizeOf(extent), (k) =>
+    bodyAt(ctx.frame, facts, loops, index, k),
+  );
+}
+
+type Place = (columns: readonly Linear[]) => { readonly tile: string; readonly index: Expr };
+
+function reduceInto(
+  ctx: NodeContext,
+  facts: NodeFacts,
+  v: ValueId,
+  loops: Loops,
+  share: Share,
+  target: Place,
+): Stmt[] {
+  const overColumns = sumOverEarlierAxis(ctx, facts, v, loops, share, target);
+  if (overColumns) return overColumns;
+  const { builder } = ctx.frame;
+  const names = share.axes.map((a) => builder.fresh(a.hint));
+  const index = share.axes.map((a, i) => loopVariable(present(names[i]), a));
+  const columns = share.columns(index);
+  const { stmts, result } = reduced(ctx, facts, loops, withRow(ctx.frame, v, columns));
+  const to = target(columns);
+  return share.axes.reduceRight<Stmt[]>(
+    (body, a, i) =>
+      a.extent === 1 ? body : [loop(present(names[i]), 0, a.count ?? a.extent, body)],
+    [...stmts, store(to.tile, to.index, result)],
+  );
+}
+
+/**
+ * A reduction of one component whose result keeps the last axis (a sum over chosen experts): the
+ * steps over k are written out in order, so that the last axis can run in lanes.
+ */
+function sumOverEarlierAxis(
+  ctx: NodeContext,
+  facts: NodeFacts,
+  v: ValueId,
+  loops: Loops,
+  share: Share,
+  target: Place,
+): Stmt[] | undefined {
+  const { monoid, extent } = present(loops.reduce);
+  const last = share.axes.at(-1);
+  if (monoid.state.length !== 1 || !last || last.extent < 4 || sizeOf(extent) > 64)
+    return undefined;
+  return storeLoops(ctx.frame.builder, share.axes, (index) => {
+    const columns = share.columns(index);
+    const at = (k: number): Expr =>
+      bodyAt(ctx.frame, facts, loops, withRow(ctx.frame, v, columns), constantIndex(k));
+    const ks = Array.from({ length: sizeOf(extent) }, (_, k) => k);
+    const total = ks
+      .slice(1)
+      .reduce<Expr>((sum, k) => present(monoid.combine([sum], [at(k)])[0]), at(0));
+    return { ...target(columns), value: monoid.finish([total]) };
+  });
+}
+
+const loopVariable = (name: string, a: LoopAxis): Linear =>
+  a.extent === 1
+    ? constantIndex(0)
+    : { constant: 0, terms: [{ key: name, atom: variable(name), extent: a.extent, factor: 1 }] };
+
+function storeTarget(ctx: NodeContext, v: ValueId): Place {
+  const { frame } = ctx;
+  const buffer = present(frame.plan.buffers.get(v), `buffer of %${v}`);
+  const tile = frame.builder.param({ kind: 'buffer', buffer: buffer.id }, buffer.dtype, 'x');
+  const sizes = columnsOf(frame.plan, v);
+  return (columns) => ({
+    tile,
+    index: indexExpr(addIndex(scaleIndex(frame.row, buffer.width), flatten(columns, sizes))),
+  });
+}
+
+function scratchTarget(ctx: NodeContext, v: ValueId, share: Share): Place {
+  const { frame } = ctx;
+  const { dtype } = typeOf(frame.plan, v);
+  const tile = frame.builder.scratch('s', share.size, dtype);
+  const hasRow = rowAxisOf(typeOf(frame.plan, v)) !== undefined;
+  const local: Local = {
+    kind: 'tile',
+    tile,
+    dtype: scalarOf(dtype),
+    place: (index) => share.place(hasRow ? index.slice(1) : index),
+  };
+  frame.locals.set(v, local);
+  return (columns) => ({ tile, index: indexExpr(share.place(columns)) });
+}
+
+/** Left to its readers: cheap, or read once for each of its elements. */
+function isInline(
+  ctx: NodeContext,
+  facts: NodeFacts,
+  v: ValueId,
+  loops: Loops,
+  share: Share,
+): boolean {
+  if (loops.pieces.length > 1) return false;
+  const body = present(loops.pieces[0]).body(
+    loops.over.map((_, axis) => variable(`$${axis}`)),
+    int(0),
+  );
+  if (body.op === 'at' || body.op === 'const') return true;
+  if (share.size === 1) return false;
+  if (!isCostly(body)) return true;
+  const readers = ctx.nodes.filter((n) => n.node.inputs.includes(v));
+  const [only] = readers;
+  if (readers.length !== 1 || !only || only.node.inputs.filter((x) => x === v).length > 1)
+    return false;
+  const sameSize = only.node.results.every(
+    (r) => productOf(columnsOf(ctx.frame.plan, r)) <= productOf(columnsOf(ctx.frame.plan, v)),
+  );
+  return (
+    sameSize &&
+    only.lowered.kind === 'loops' &&
+    only.lowered.results.every((l) => l.pieces.length === 1)
+  );
+}
+
+const costly = new Set(['div', 'exp', 'log', 'sin', 'cos', 'tanh', 'erf', 'sqrt']);
+const isCostly = (e: Expr): boolean => costly.has(e.op) || children(e).some(isCostly);
+
+function emitCopy(ctx: NodeContext, v: ValueId): Stmt[] {
+  const share = ctx.share(v);
+  const target = storeTarget(ctx, v);
+  return storeLoops(ctx.frame.builder, share.axes, (index) => {
+    const columns = share.columns(index);
+    return { ...target(columns), value: sourceOf(ctx, v, columns) };
+  });
+}
+
+/** The element of a view, read from its operand: the view's own place is being written. */
+function sourceOf(ctx: NodeContext, v: ValueId, columns: readonly Linear[]): Expr {
+  const buffers = new Map(ctx.frame.plan.buffers);
+  buffers.delete(v);
+  const frame: Frame = { ...ctx.frame, plan: { ...ctx.frame.plan, buffers } };
+  return element(frame, v, withRow(frame, v, columns));
+}
+
+/** Writes the row's keys or values to the state row of the token's slot. */
+function emitAppend(ctx: NodeContext, facts: NodeFacts): Stmt[] {
+  const { frame } = ctx;
+  const { builder } = frame;
+  const source = present(facts.node.inputs[0]);
+  const state = present(facts.node.state, 'state of an append');
+  const tile = builder.param(
+    { kind: 'state', state: state.name },
+    state.spec.dtype,
+    state.name.split('.').at(-1) ?? 'state',
+  );
+  const width = productOf(state.spec.row);
+  const slots = builder.param({ kind: 'step', field: 'slot' }, 'i32', 'slot');
+  const share = ctx.share(source);
+  const sizes = columnsOf(frame.plan, source);
+  const base = named(builder.fresh('at'), {
+    op: 'mul',
+    a: load(slots, indexExpr(frame.row), 'i32'),
+    b: int(width),
+    dtype: 'i32',
+    lanes: 1,
+  });
+  const stores = storeLoops(builder, share.axes, (index) => {
+    const columns = share.columns(index);
+    const offset = indexExpr(flatten(columns, sizes));
+    return {
+      tile,
+      index: { op: 'add', a: base.ref, b: offset, dtype: 'i32', lanes: 1 },
+      value: element(frame, source, withRow(frame, source, columns)),
+    };
+  });
+  return [base.stmt, ...stores];
+}
+
+/**
+ * The `count` largest of a row with their positions, by insertion; an element moves in front of
+ * smaller ones only, so equal ones keep the order of their positions.
+ */
+function emitTop(ctx: NodeContext, facts: NodeFacts, count: number): Stmt[] {
+  const { frame } = ctx;
+  const { builder } = frame;
+  const source = present(facts.node.inputs[0]);
+  const sizes = columnsOf(frame.plan, source);
+  const extent = present(sizes.at(-1), 'axis of top');
+  invariant(productOf(sizes) === extent, 'top of one row per token');
+  const [values, ids] = facts.node.results;
+  invariant(values !== undefined && ids !== undefined, 'top has two results');
+  const places = [values, ids].map((v) =>
+    ctx.stores.has(v) ? storeTarget(ctx, v) : scratchTarget(ctx, v, ctx.share(v)),
+  );
+  const at = (which: number, c: Linear) => {
+    const place = present(places[which])([c]);
+    return { place, value: load(place.tile, place.index, which === 0 ? 'f32' : 'i32') };
+  };
+  const [e, c] = [builder.fresh('e'), builder.fresh('c')];
+  const slot = loopVariable(c, { hint: 'c', extent: count });
+  const [held, heldId, moved] = ['value', 'index', 'moved'].map((n) => builder.fresh(n));
+  invariant(held && heldId && moved, 'names');
+  const value = readRegister(held, 0, 1);
+  const index = readRegister(heldId, 0, 1, 'i32');
+  const [sv, si] = [at(0, slot), at(1, slot)];
+  const wasValue = named(builder.fresh('was'), sv.value);
+  const wasId = named(builder.fresh('was'), si.value);
+  const take = named(
+    builder.fresh('take'),
+    compare(
+      'ne',
+      {
+        op: 'or',
+        a: readRegister(moved, 0, 1, 'i32'),
+        b: select(compare('gt', value, wasValue.ref), int(1), int(0)),
+        dtype: 'i32',
+        lanes: 1,
+      },
+      int(0),
+    ),
+  );
+  const fill = (n: Linear): Stmt[] => [
+    store(at(0, n).place.tile, at(0, n).place.index, num(-Infinity)),
+    store(at(1, n).place.tile, at(1, n).place.index, int(0)),
+  ];
+  const insert: Stmt[] = [
+    wasValue.stmt,
+    wasId.stmt,
+    take.stmt,
+    when(take.ref, [
+      store(sv.place.tile, sv.place.index, value),
+      store(si.place.tile, si.place.index, index),
+      store(held, 0, wasValue.ref),
+      store(heldId, 0, wasId.ref),
+      store(moved, 0, int(1)),
+    ]),
+  ];
+  const each = (body: Stmt[]): Stmt[] => (count === 1 ? body : [loop(c, 0, count, body)]);
+  const position = loopVariable(e, { hint: 'e', extent });
+  return [
+    registers(held, 1, 1),
+    registers(heldId, 1, 1, 'i32'),
+    registers(moved, 1, 1, 'i32'),
+    ...each(fill(slot)),
+    loop(e, 0, extent, [
+      store(held, 0, element(frame, source, withRow(frame, source, [position]))),
+      store(heldId, 0, variable(e)),
+      store(moved, 0, int(0)),
+      ...each(insert),
+    ]),
+  ];
+}
+
+/** Statements for all nodes, in order. */
+export const emitNodes = (ctx: NodeContext): Stmt[] => ctx.nodes.flatMap((n) => emitNode(ctx, n));
