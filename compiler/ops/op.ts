@@ -3,6 +3,7 @@
  * about it. Passes read the record's properties and never its name.
  */
 import type { Dim } from '../base/dim.ts';
+import { CompilerBug } from '../base/invariant.ts';
 import type { DType, TensorType } from '../base/type.ts';
 import type { Expr, ScalarFn } from '../scalar/expr.ts';
 import type { Monoid } from '../scalar/monoid.ts';
@@ -148,8 +149,11 @@ export interface OpDef<A extends Attrs = Attrs> {
   readonly attrs: { readonly [K in keyof A]: AttrSpec };
   /** Step arrays that the op reads. */
   readonly step?: readonly StepField[];
-  /** Weights with more than this many operand bytes read are stored as matrices (operand numbers). */
-  readonly matrixOperands?: readonly number[];
+  /**
+   * Operands that a call writes as this step's rows and that the op reads from a state: the call
+   * passes each through the op `cache`, whose state is named after the instance and the operand.
+   */
+  readonly cached?: readonly number[];
   /** Types of the results, with symbolic dimensions allowed, or what is wrong. */
   infer(inputs: readonly TensorType[], attrs: A): readonly TensorType[] | Problem;
   /** The state the op keeps, if it does. The graph names it. */
@@ -169,6 +173,15 @@ export interface OpDef<A extends Attrs = Attrs> {
     context: EvalContext,
     state: string,
   ): readonly NdArray[];
+  /**
+   * An op that stands for others: builds them with `call` (value numbers in, the first result out)
+   * when the graph is made. Such an op is never lowered itself.
+   */
+  expand?(
+    call: (op: string, inputs: readonly number[], attrs: Attrs) => number,
+    inputs: readonly number[],
+    attrs: A,
+  ): readonly number[];
   lower(inputs: readonly TensorType[], outputs: readonly TensorType[], attrs: A): Lowered;
   readonly samples: readonly Sample<A>[];
 }
@@ -182,11 +195,18 @@ export interface Sample<A extends Attrs = Attrs> {
   readonly tolerance: number;
   /** Integer operands are drawn below this bound (ids, expert numbers). */
   readonly below?: number;
+  /** Real operands are drawn positive. */
+  readonly positive?: boolean;
 }
 
 export const isProblem = (r: readonly TensorType[] | Problem): r is Problem => 'problem' in r;
 
 export const noCost: Cost = { flops: 0, weightBytes: 0, stateBytes: 0, activationBytes: 0 };
+
+/** The lowering of an op that is expanded before any. */
+export function expandedOp(): never {
+  throw new CompilerBug('compiler bug: an op that stands for others reached lowering');
+}
 
 /** Keeps an op's attribute type while checking the record against the contract. */
 export const defineOp = <A extends Attrs>(def: OpDef<A>): OpDef<A> => def;

@@ -1,0 +1,133 @@
+/** Model to graph: calls inlined, repeats as loops, weights widened by casts, wanted rows picked. */
+import { invariant, present } from '../base/invariant.ts';
+import { symbol } from '../base/dim.ts';
+import { type DType, type TensorType, isFloat } from '../base/type.ts';
+import type { Body, Instance, Model, Repeat, TypedExpr, WeightDecl } from '../2-model/model.ts';
+import { makeGraphBuilder } from './builder.ts';
+import type { Carried, Graph, StepNode, ValueId } from './graph.ts';
+
+type Scope = Map<string, ValueId>;
+
+/**
+ * `dtypeOf`: the stored element type of a weight, by its path in the model. The graph's one result is
+ * f32 [r, ..], a row for each wanted token.
+ */
+export function lowerModel(model: Model, dtypeOf: (path: string) => DType): Graph {
+  const b = makeGraphBuilder();
+  const step = new Map<string, ValueId>();
+  for (const field of ['ids', 'position', 'rows'] as const) stepValue(field);
+  // Weights by path: those with a placeholder belong to the loop that is being built.
+  let weights = new Map<string, ValueId>();
+  const scope: Scope = new Map([[model.input.name, stepValue('ids')]]);
+  lowerBody(model.body, scope);
+  const all = one(model.result, scope);
+  const [result] = b.op('take', [all, stepValue('rows')], {}, model.result.span);
+  return {
+    name: model.name,
+    nodes: b.nodes(),
+    results: [present(result)],
+    types: b.types,
+    origins: b.origins,
+  };
+
+  function stepValue(field: StepNode['field']): ValueId {
+    const had = step.get(field);
+    if (had !== undefined) return had;
+    const type: TensorType = { dtype: 'i32', shape: [symbol(field === 'rows' ? 'r' : 't')] };
+    const result = b.fresh(type);
+    b.push({ kind: 'step', field, result });
+    step.set(field, result);
+    return result;
+  }
+
+  function lowerBody(body: Body, scope: Scope): void {
+    for (const s of body.statements) {
+      if (s.kind === 'repeat') {
+        lowerRepeat(s, scope);
+        continue;
+      }
+      const values = many(s.value, scope);
+      s.names.forEach((name, i) => scope.set(name, present(values[i], name)));
+    }
+  }
+
+  /** One loop for each run; a run of one iteration is written out. */
+  function lowerRepeat(repeat: Repeat, scope: Scope): void {
+    for (const run of repeat.runs) {
+      const names = repeat.carried.map((c) => c.name);
+      const initial = names.map((n) => present(scope.get(n), n));
+      const inner: Scope = new Map(scope);
+      const params = names.map((n, i) => {
+        const v = b.fresh(b.typeOf(present(initial[i])));
+        inner.set(n, v);
+        return v;
+      });
+      const outer = weights;
+      weights = new Map(outer);
+      const nodes = b.nested(() => run.bodies.forEach((body) => lowerBody(body, inner)));
+      weights = outer;
+      const carried = names.map((n, i): Carried => {
+        const from = present(initial[i]);
+        return {
+          initial: from,
+          param: present(params[i]),
+          next: present(inner.get(n)),
+          result: b.fresh(b.typeOf(from)),
+        };
+      });
+      b.push({ kind: 'loop', count: run.count, carried, body: nodes });
+      carried.forEach((c, i) => scope.set(present(names[i]), c.result));
+    }
+  }
+
+  function one(e: TypedExpr, scope: Scope): ValueId {
+    return present(many(e, scope)[0]);
+  }
+
+  function many(e: TypedExpr, scope: Scope): readonly ValueId[] {
+    switch (e.kind) {
+      case 'local':
+        return [present(scope.get(e.name), e.name)];
+      case 'weight':
+        return [weightValue(e.weight)];
+      case 'constant': {
+        const result = b.fresh({ dtype: 'f32', shape: [] }, e.span);
+        b.push({ kind: 'constant', value: e.value, result });
+        return [result];
+      }
+      case 'step':
+        return [stepValue(e.field)];
+      case 'pick':
+        return [present(many(e.from, scope)[e.index], 'result')];
+      case 'op': {
+        const inputs = e.inputs.map((x) => one(x, scope));
+        return b.op(e.op, inputs, e.attrs, e.span, e.state);
+      }
+      case 'call':
+        return call(
+          e.instance,
+          e.inputs.map((x) => one(x, scope)),
+        );
+    }
+  }
+
+  function call(instance: Instance, inputs: readonly ValueId[]): readonly ValueId[] {
+    const inner: Scope = new Map();
+    instance.inputs.forEach((p, i) => inner.set(p.name, present(inputs[i], p.name)));
+    lowerBody(instance.body, inner);
+    return instance.results.map((r) => one(r, inner));
+  }
+
+  /** A stored weight and, where it is narrower, the cast that widens it. */
+  function weightValue(w: WeightDecl): ValueId {
+    const had = weights.get(w.path);
+    if (had !== undefined) return had;
+    const dtype = dtypeOf(w.path);
+    const result = b.fresh({ dtype, shape: w.type.shape }, w.span);
+    b.push({ kind: 'weight', name: w.path, source: w.source, result });
+    invariant(isFloat(dtype), () => `weight ${w.path} is stored as ${dtype}`);
+    const [wide] = dtype === 'f32' ? [result] : b.op('cast', [result], { to: 'f32' }, w.span);
+    weights.set(w.path, present(wide));
+    return present(wide);
+  }
+}

@@ -1,0 +1,25 @@
+/** Runs the graph rules to a fixed point. */
+import { invariant } from '../base/invariant.ts';
+import type { Graph } from './graph.ts';
+import { rules } from './rules.ts';
+
+/** Told of each rule that changed the graph. */
+export type RewriteTrace = (rule: string, before: Graph, after: Graph) => void;
+
+/** More firings than any model needs: a circle of rules is a compiler bug. */
+const mostFirings = 20_000;
+
+export function simplify(graph: Graph, trace?: RewriteTrace): Graph {
+  let current = graph;
+  for (let fired = 0; ; fired++) {
+    invariant(fired < mostFirings, 'graph rules undo each other');
+    const rule = rules.find((r) => {
+      const after = r.apply(current);
+      if (after === current) return false;
+      trace?.(r.name, current, after);
+      current = after;
+      return true;
+    });
+    if (!rule) return current;
+  }
+}
