@@ -1,0 +1,107 @@
+/** Tokens, in the order in which the lexer tries them. */
+import { Lexer, type TokenType, createToken } from 'chevrotain';
+import { holeMark } from './template.ts';
+
+const skip = (name: string, pattern: RegExp): TokenType =>
+  createToken({ name, pattern, group: Lexer.SKIPPED, line_breaks: true });
+
+export const Identifier = createToken({ name: 'Identifier', pattern: /[A-Za-z_][A-Za-z_0-9]*/ });
+const keyword = (word: string): TokenType =>
+  createToken({ name: word, pattern: word, longer_alt: Identifier, label: word });
+const symbolToken = (name: string, text: string): TokenType =>
+  createToken({ name, pattern: text, label: text });
+
+export const Weight = keyword('weight');
+export const Use = keyword('use');
+export const Repeat = keyword('repeat');
+export const If = keyword('if');
+export const Then = keyword('then');
+export const Else = keyword('else');
+export const Return = keyword('return');
+export const From = keyword('from');
+export const As = keyword('as');
+export const And = keyword('and');
+export const Or = keyword('or');
+export const Not = keyword('not');
+export const True = keyword('true');
+export const False = keyword('false');
+
+export const Hole = createToken({ name: 'Hole', pattern: holeMark, label: '${...}' });
+export const NumberLiteral = createToken({
+  name: 'NumberLiteral',
+  pattern: /\d+(\.\d+)?([eE][+-]?\d+)?/,
+  label: 'a number',
+});
+export const TextLiteral = createToken({
+  name: 'TextLiteral',
+  pattern: /"[^"\n]*"|'[^'\n]*'/,
+  label: 'a text',
+});
+
+export const Arrow = symbolToken('Arrow', '->');
+export const DotDot = symbolToken('DotDot', '..');
+export const Dot = symbolToken('Dot', '.');
+export const LessEqual = symbolToken('LessEqual', '<=');
+export const GreaterEqual = symbolToken('GreaterEqual', '>=');
+export const Equal = symbolToken('Equal', '==');
+export const NotEqual = symbolToken('NotEqual', '!=');
+export const Less = symbolToken('Less', '<');
+export const Greater = symbolToken('Greater', '>');
+export const Assign = symbolToken('Assign', '=');
+export const Plus = symbolToken('Plus', '+');
+export const Minus = symbolToken('Minus', '-');
+export const Star = symbolToken('Star', '*');
+export const Slash = symbolToken('Slash', '/');
+export const Percent = symbolToken('Percent', '%');
+export const At = symbolToken('At', '@');
+export const Caret = symbolToken('Caret', '^');
+export const Bar = symbolToken('Bar', '|');
+export const LeftParen = symbolToken('LeftParen', '(');
+export const RightParen = symbolToken('RightParen', ')');
+export const LeftBracket = symbolToken('LeftBracket', '[');
+export const RightBracket = symbolToken('RightBracket', ']');
+export const LeftBrace = symbolToken('LeftBrace', '{');
+export const RightBrace = symbolToken('RightBrace', '}');
+export const Comma = symbolToken('Comma', ',');
+export const Semicolon = symbolToken('Semicolon', ';');
+export const Colon = symbolToken('Colon', ':');
+
+const keywords = [Weight, Use, Repeat, If, Then, Else, Return, From, As, And, Or, Not, True, False];
+
+export const tokens: TokenType[] = [
+  skip('Space', /\s+/),
+  skip('LineComment', /\/\/[^\n]*/),
+  skip('BlockComment', /\/\*[\s\S]*?\*\//),
+  ...keywords,
+  Identifier,
+  NumberLiteral,
+  TextLiteral,
+  Hole,
+  Arrow,
+  DotDot,
+  Dot,
+  LessEqual,
+  GreaterEqual,
+  Equal,
+  NotEqual,
+  Less,
+  Greater,
+  Assign,
+  Plus,
+  Minus,
+  Star,
+  Slash,
+  Percent,
+  At,
+  Caret,
+  Bar,
+  LeftParen,
+  RightParen,
+  LeftBracket,
+  RightBracket,
+  LeftBrace,
+  RightBrace,
+  Comma,
+  Semicolon,
+  Colon,
+];
