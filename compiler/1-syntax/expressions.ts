@@ -218,8 +218,9 @@ export abstract class ExpressionParser extends EmbeddedActionsParser {
       {
         ALT: (): ExprAst => {
           const t = this.CONSUME(T.NumberLiteral);
-          const whole = /^\d+$/.test(t.image);
-          return { kind: 'number', value: Number(t.image), whole, span: this.span(t) };
+          const value = Number(t.image);
+          const whole = /^\d+$/.test(t.image) && Number.isSafeInteger(value);
+          return { kind: 'number', value, whole, span: this.span(t) };
         },
       },
       {

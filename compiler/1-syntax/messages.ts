@@ -32,11 +32,19 @@ export function reportParsing(
 /** What the grammar wanted, from the exception's own text, which lists tokens by label. */
 function expectedOf(e: IRecognitionException): string {
   const single = /--> (.+?) <--/.exec(e.message)?.[1];
-  if (e.name === 'MismatchedTokenException' && single !== undefined) return single;
-  if (e.name === 'NotAllInputParsedException') return 'the end of the template';
   const rule = e.context.ruleStack.at(-1) ?? '';
+  if (e.name === 'NotAllInputParsedException') return 'the end of the template';
+  if (e.name === 'MismatchedTokenException' && single !== undefined) {
+    return openings[`${rule} ${single}`] ?? single;
+  }
   return rules[rule] ?? 'an expression';
 }
+
+/** Where the one token that fits says less than what it begins or ends. */
+const openings: Readonly<Record<string, string>> = {
+  'block }': 'a statement or }',
+  'shape [': 'a shape such as [t, d]',
+};
 
 const rules: Readonly<Record<string, string>> = {
   statement: 'a statement: weight, use, repeat, if, return or name = ...',
