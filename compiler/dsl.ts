@@ -1,41 +1,34 @@
-/** The door of the language: the template tags, and a model bound to its parameters. */
+/** The tags that users write templates with, and what binds a template to its parameters. */
 import { type Hole, type Template, makeTemplate } from './1-syntax/template.ts';
 
-/** A block: a typed function of tensors with parameters, weights and instances of other blocks. */
-export const block = (strings: TemplateStringsArray, ...holes: readonly Hole[]): Template =>
-  makeTemplate('block', strings, holes, new Error().stack, 1);
+/** A block: a typed function of tensors. It is read when a model that uses it is compiled. */
+export function block(strings: TemplateStringsArray, ...holes: readonly Hole[]): Template {
+  return makeTemplate('block', strings, holes, new Error().stack, 1);
+}
 
-/** A model: the block that maps token ids to logits. */
-export const model = (strings: TemplateStringsArray, ...holes: readonly Hole[]): Template =>
-  makeTemplate('model', strings, holes, new Error().stack, 1);
+/** A model: the block that maps token ids, i32 [t], to logits, [t, vocab]. */
+export function model(strings: TemplateStringsArray, ...holes: readonly Hole[]): Template {
+  return makeTemplate('model', strings, holes, new Error().stack, 1);
+}
 
-/** What a model is bound to: values of its parameters, its weights, and conventions of its tokens. */
-export interface Binding {
+export interface ModelOptions {
+  /** Values of the model's parameters. */
   readonly params?: Readonly<Record<string, Hole>>;
-  /** A folder or file of weights in a published format. */
+  /** Folder of the checkpoint: safetensors, tokenizer, config. */
   readonly checkpoint?: URL | string;
-  /** A tokenizer's folder or file, where it does not lie beside the weights. */
-  readonly tokenizer?: URL | string;
-  /** Positions that the model was made for. */
+  /** Positions the model was made for. */
   readonly context?: number;
-  /** Ids of the tokens that begin a text and that end one. */
+  /** Token that begins a text, and those that end one. */
   readonly bos?: number;
   readonly eos?: readonly number[];
 }
 
-/** What a model file exports by default, and what a family makes of a config. */
-export interface BoundModel extends Binding {
-  readonly kind: 'bound-model';
+/** A model with its parameters: what a model file exports and `compile` takes. */
+export interface BoundModel extends ModelOptions {
   readonly template: Template;
-  readonly params: Readonly<Record<string, Hole>>;
-  readonly eos: readonly number[];
 }
 
-/** Nothing is checked before the model is compiled. */
-export const bind = (template: Template, binding: Binding = {}): BoundModel => ({
-  ...binding,
-  kind: 'bound-model',
+export const bind = (template: Template, options: ModelOptions = {}): BoundModel => ({
+  ...options,
   template,
-  params: binding.params ?? {},
-  eos: binding.eos ?? [],
 });

@@ -1,5 +1,5 @@
-/** What users of the language import. */
-export { type Binding, type BoundModel, bind, block, model } from './dsl.ts';
+/** The compiler's public door. */
+export { type BoundModel, type ModelOptions, bind, block, model } from './dsl.ts';
 export type { Hole, Template } from './1-syntax/template.ts';
 export type { Diagnostic, Label } from './base/diagnostic.ts';
 export {
@@ -9,4 +9,3 @@ export {
   Failure,
   TargetError,
 } from './base/failure.ts';
-export { CompilerBug } from './base/invariant.ts';

@@ -14,6 +14,8 @@ import { sizeOf } from './classify.ts';
 
 /** Widest unit: more columns than that in one piece would leave threads idle. */
 const widestUnit = 256;
+/** The same where a unit is all columns, so that one thread does everything. */
+const widestWhole = 64;
 const bandRows = 16;
 
 export interface Scope {
@@ -129,8 +131,13 @@ export function cutScope(scope: Scope): readonly Piece[] {
       if (!facts || facts.contraction || isTrivial(i)) return;
       const from = [...new Set(present(edges[i]).flatMap((d) => groupOf.get(d) ?? []))];
       if (from.length === 0) return;
-      const joined = joinable(i, facts, from);
-      if (joined) commit(i, from, joined);
+      // With all groups that it reads, else with one of them, the others in memory.
+      for (const some of [from, ...[...from].reverse().map((g) => [g])]) {
+        const joined = joinable(i, facts, some);
+        if (!joined) continue;
+        commit(i, some, joined);
+        break;
+      }
     });
   }
 
@@ -151,7 +158,8 @@ export function cutScope(scope: Scope): readonly Piece[] {
     if (columns === undefined) return undefined;
     const need = Math.max(columns, ...parts.map((p) => p.need));
     if (parts.some((p) => need % p.need !== 0) || need % columns !== 0) return undefined;
-    if (need > widestUnit || columnsOf(present(anchors[0])) % need !== 0) return undefined;
+    const all = columnsOf(present(anchors[0]));
+    if (all % need !== 0 || need > (need === all ? widestWhole : widestUnit)) return undefined;
     const cluster = (x: number): number =>
       x === i || from.includes(clusterOf(x)) ? present(from[0]) : clusterOf(x);
     if (!acyclic(cluster)) return undefined;

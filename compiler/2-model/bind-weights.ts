@@ -1,0 +1,104 @@
+/** A model's weights against a checkpoint's header: stored types, exact names, shapes. */
+import { constantDim } from '../base/dim.ts';
+import type { Log } from '../base/diagnostic.ts';
+import { nearestName } from '../base/messages.ts';
+import { present } from '../base/invariant.ts';
+import type { DType } from '../base/type.ts';
+import { weightsOf } from './check.ts';
+import { type Model, type WeightDecl, nameAt } from './model.ts';
+
+/** An entry of a checkpoint's header, its type as the file writes it (`BF16`). */
+export interface StoredTensor {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+}
+
+export interface BoundWeight {
+  readonly dtype: DType;
+  /** Tensors of the checkpoint by iteration; several where the leading axis is kept one by one. */
+  readonly names: readonly (readonly string[])[];
+}
+
+export interface BoundWeights {
+  /** By the weight's path in the model, placeholder included. */
+  readonly weights: ReadonlyMap<string, BoundWeight>;
+  /** Tensors of the checkpoint that the model does not use. */
+  readonly unused: readonly string[];
+}
+
+const floatTypes: Readonly<Record<string, DType>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
+
+/** Reports every weight that is missing or has another shape at its declaration in the template. */
+export function bindWeights(
+  model: Model,
+  tensors: ReadonlyMap<string, StoredTensor>,
+  log: Log,
+): BoundWeights {
+  const weights = new Map<string, BoundWeight>();
+  const used = new Set<string>();
+  for (const { weight, count } of weightsOf(model.body)) {
+    if (weights.has(weight.path)) continue;
+    const found = bindOne(weight, count, tensors, log);
+    if (!found) continue;
+    found.names.flat().forEach((n) => used.add(n));
+    weights.set(weight.path, found);
+  }
+  return { weights, unused: [...tensors.keys()].filter((n) => !used.has(n)) };
+}
+
+function bindOne(
+  weight: WeightDecl,
+  count: number,
+  tensors: ReadonlyMap<string, StoredTensor>,
+  log: Log,
+): BoundWeight | undefined {
+  const shape = weight.type.shape.map((d) => present(constantDim(d), 'size of a weight'));
+  const names: string[][] = [];
+  const types = new Set<string>();
+  for (let iteration = 0; iteration < count; iteration++) {
+    const source = nameAt(weight.source, iteration);
+    const stack = source.includes('*');
+    const sources = stack
+      ? Array.from({ length: shape[0] ?? 0 }, (_, e) => source.replace('*', String(e)))
+      : [source];
+    const expected = stack ? shape.slice(1) : shape;
+    const own = sources.map((s) => find(weight, s, expected, tensors, log));
+    if (own.some((n) => n === undefined)) return undefined;
+    names.push(own.map((n) => present(n)));
+    own.forEach((n) => types.add(present(tensors.get(present(n))).dtype));
+  }
+  const [first, other] = types;
+  const labels = [{ span: weight.span, text: '' }];
+  if (other !== undefined) {
+    log.report('weight/mixed', { name: weight.source, first: present(first), other }, labels);
+    return undefined;
+  }
+  const dtype = first === undefined ? undefined : floatTypes[first];
+  if (!dtype) {
+    log.report('weight/type', { name: weight.source, found: first ?? 'nothing' }, labels);
+    return undefined;
+  }
+  return { dtype, names };
+}
+
+/** The tensor named so, or named so with `.weight` behind. */
+function find(
+  weight: WeightDecl,
+  source: string,
+  shape: readonly number[],
+  tensors: ReadonlyMap<string, StoredTensor>,
+  log: Log,
+): string | undefined {
+  const name = [source, `${source}.weight`].find((n) => tensors.has(n));
+  const labels = [{ span: weight.span, text: 'this weight' }];
+  if (name === undefined) {
+    const nearest = nearestName(`${source}.weight`, tensors.keys());
+    log.report('weight/missing', { name: source, nearest }, labels);
+    return undefined;
+  }
+  const found = present(tensors.get(name)).shape;
+  if (found.length === shape.length && found.every((n, i) => n === shape[i])) return name;
+  const text = (s: readonly number[]): string => `[${s.join(', ')}]`;
+  log.report('weight/shape', { name, expected: text(shape), found: text(found) }, labels);
+  return undefined;
+}
