@@ -19,6 +19,11 @@ export abstract class ExpressionParser extends EmbeddedActionsParser {
     return { source: this.source, start: first.startOffset, end };
   }
 
+  /** From a token to the end of an expression, which is no tree yet while the grammar is recorded. */
+  private reach(first: IToken, last: ExprAst): Span {
+    return this.RECORDING_PHASE ? this.span(first) : joinSpans(this.span(first), last.span);
+  }
+
   protected nameOf(token: IToken): Name {
     return { text: token.image, span: this.span(token) };
   }
@@ -94,7 +99,7 @@ export abstract class ExpressionParser extends EmbeddedActionsParser {
     const a = this.SUBRULE2(this.expr);
     this.CONSUME(T.Else);
     const b = this.SUBRULE3(this.expr);
-    return { kind: 'if', when, a, b, span: this.span(word) };
+    return { kind: 'if', when, a, b, span: this.reach(word, b) };
   });
 
   protected readonly lambda = this.RULE('lambda', (): ExprAst => {
@@ -108,7 +113,7 @@ export abstract class ExpressionParser extends EmbeddedActionsParser {
     });
     this.CONSUME2(T.Bar);
     const body = this.SUBRULE(this.disjunction);
-    return { kind: 'lambda', params, body, span: this.span(open) };
+    return { kind: 'lambda', params, body, span: this.reach(open, body) };
   });
 
   protected readonly disjunction = this.RULE('disjunction', () =>
@@ -124,7 +129,7 @@ export abstract class ExpressionParser extends EmbeddedActionsParser {
       word = this.CONSUME(T.Not);
     });
     const of = this.SUBRULE(this.comparison);
-    return word ? { kind: 'unary', op: 'not', of, span: this.span(word) } : of;
+    return word ? { kind: 'unary', op: 'not', of, span: this.reach(word, of) } : of;
   });
 
   protected readonly comparison = this.RULE('comparison', () =>
@@ -142,7 +147,7 @@ export abstract class ExpressionParser extends EmbeddedActionsParser {
       sign = this.CONSUME(T.Minus);
     });
     const of = this.SUBRULE(this.power);
-    return sign ? { kind: 'unary', op: '-', of, span: this.span(sign) } : of;
+    return sign ? { kind: 'unary', op: '-', of, span: this.reach(sign, of) } : of;
   });
 
   protected readonly power = this.RULE('power', (): ExprAst => {

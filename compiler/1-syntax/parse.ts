@@ -19,7 +19,7 @@ import { reportLexing, reportParsing } from './messages.ts';
 import type { Template } from './template.ts';
 import * as T from './tokens.ts';
 
-const lexer = new Lexer(T.tokens, { positionTracking: 'onlyOffset' });
+const lexer = new Lexer(T.tokens, { positionTracking: 'full' });
 
 class TemplateParser extends ExpressionParser {
   constructor() {
