@@ -34,9 +34,11 @@ export function vectorize(
       return splat(variable(held, e.dtype), simdLanes);
     }
     if (e.op === 'var') return undefined;
+    // Angles are reduced in double precision, of which a vector holds fewer.
+    if (e.dtype === 'f64' || e.op === 'sin' || e.op === 'cos') return undefined;
     if (e.op === 'load') {
       const stride = strideOf(e.index, name);
-      return stride === 1 && e.dtype !== 'f64' ? { ...e, lanes: simdLanes } : undefined;
+      return stride === 1 ? { ...e, lanes: simdLanes } : undefined;
     }
     const parts = children(e).map(go);
     if (parts.some((p) => p === undefined)) return undefined;

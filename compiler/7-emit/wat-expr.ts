@@ -1,0 +1,260 @@
+/** Expressions as WebAssembly text, folded. */
+import { invariant, unreachable } from '../base/invariant.ts';
+import { bytesOf } from '../base/type.ts';
+import { type Expr, type ExprOf, type ScalarType, add, int } from '../scalar/expr.ts';
+import type { Tile } from '../5-kernel/kernel.ts';
+
+export type WasmType = 'i32' | 'f32' | 'f64' | 'v128';
+
+export interface ExprContext {
+  readonly relaxed: boolean;
+  tile(name: string): Tile;
+  /** The local that a register's element is. */
+  register(tile: string, index: number): string;
+}
+
+export const wasmType = (dtype: ScalarType, lanes: number): WasmType =>
+  lanes > 1 ? 'v128' : dtype === 'bool' ? 'i32' : dtype;
+
+const shapeOf = (e: Expr): string => (e.dtype === 'f32' ? 'f32x4' : 'i32x4');
+const typeName = (e: Expr): string =>
+  e.lanes > 1 ? shapeOf(e) : e.dtype === 'bool' ? 'i32' : e.dtype;
+
+export function floatText(value: number): string {
+  if (Number.isNaN(value)) return 'nan';
+  if (value === Infinity) return 'inf';
+  if (value === -Infinity) return '-inf';
+  return Object.is(value, -0) ? '-0' : String(value);
+}
+
+export function emitExpr(c: ExprContext, e: Expr): string {
+  const go = (x: Expr): string => emitExpr(c, x);
+  switch (e.op) {
+    case 'const':
+      return constText(e);
+    case 'var':
+      return `(local.get $${e.name})`;
+    case 'load':
+      return loadText(c, e, e.lanes);
+    case 'splat':
+      return splatText(c, e);
+    case 'lane':
+      return `(${shapeOf(e.a)}.extract_lane ${e.lane} ${go(e.a)})`;
+    case 'shuffle': {
+      const bytes = e.pick.flatMap((l) => [0, 1, 2, 3].map((b) => l * 4 + b));
+      return `(i8x16.shuffle ${bytes.join(' ')} ${go(e.a)} ${go(e.b)})`;
+    }
+    case 'select':
+      return e.lanes > 1
+        ? `(v128.bitselect ${go(e.a)} ${go(e.b)} ${go(e.when)})`
+        : `(select ${go(e.a)} ${go(e.b)} ${go(e.when)})`;
+    case 'cast':
+      return castText(c, e);
+    case 'bits':
+      if (e.lanes > 1) return go(e.a);
+      return `(${e.dtype}.reinterpret_${e.a.dtype} ${go(e.a)})`;
+    case 'fma':
+      if (e.lanes > 1 && c.relaxed) {
+        return `(f32x4.relaxed_madd ${go(e.a)} ${go(e.b)} ${go(e.c)})`;
+      }
+      return `(${typeName(e)}.add (${typeName(e)}.mul ${go(e.a)} ${go(e.b)}) ${go(e.c)})`;
+    case 'dot4':
+      invariant(false, 'dot4 waits for integer weights');
+      break;
+    case 'not':
+      return e.lanes > 1 ? `(v128.not ${go(e.a)})` : `(i32.eqz ${go(e.a)})`;
+    case 'round':
+      return `(${typeName(e)}.nearest ${go(e.a)})`;
+    case 'neg':
+      if (e.dtype === 'i32' && e.lanes === 1) return `(i32.sub (i32.const 0) ${go(e.a)})`;
+      return `(${typeName(e)}.neg ${go(e.a)})`;
+    case 'abs':
+    case 'sqrt':
+    case 'floor':
+    case 'ceil':
+    case 'trunc':
+      return `(${typeName(e)}.${e.op} ${go(e.a)})`;
+    case 'exp':
+    case 'log':
+    case 'sin':
+    case 'cos':
+    case 'tanh':
+    case 'erf':
+      invariant(false, `${e.op} is expanded before printing`);
+      break;
+    case 'add':
+    case 'sub':
+    case 'mul':
+    case 'div':
+    case 'rem':
+    case 'min':
+    case 'max':
+    case 'and':
+    case 'or':
+    case 'xor':
+    case 'shl':
+    case 'shr':
+      return arithmeticText(c, e);
+    case 'lt':
+    case 'le':
+    case 'gt':
+    case 'ge':
+    case 'eq':
+    case 'ne':
+      return compareText(c, e);
+    case 'at':
+      invariant(false, 'operands are resolved before printing');
+      break;
+    default:
+      return unreachable(e);
+  }
+}
+
+function constText(e: ExprOf<'const'>): string {
+  if (e.lanes > 1) {
+    const value = e.dtype === 'f32' ? floatText(e.value) : String(e.value);
+    return `(v128.const ${shapeOf(e)} ${Array.from({ length: 4 }, () => value).join(' ')})`;
+  }
+  if (e.dtype === 'f32' || e.dtype === 'f64') return `(${e.dtype}.const ${floatText(e.value)})`;
+  return `(i32.const ${e.value})`;
+}
+
+function splatText(c: ExprContext, e: ExprOf<'splat'>): string {
+  if (e.a.op === 'const') return constText({ ...e.a, lanes: e.lanes });
+  if (e.a.op === 'load' && c.tile(e.a.tile).space !== 'register' && isWord(c.tile(e.a.tile))) {
+    return `(v128.load32_splat ${addressText(c, e.a.tile, e.a.index)})`;
+  }
+  return `(${shapeOf(e)}.splat ${emitExpr(c, e.a)})`;
+}
+
+const isWord = (t: Tile): boolean => bytesOf[t.dtype] === 4;
+
+function loadText(c: ExprContext, e: ExprOf<'load'>, lanes: number): string {
+  const tile = c.tile(e.tile);
+  if (tile.space === 'register') {
+    invariant(e.index.op === 'const', 'registers are addressed by constants');
+    return `(local.get $${c.register(e.tile, e.index.value)})`;
+  }
+  const at = addressText(c, e.tile, e.index);
+  if (lanes > 1) {
+    invariant(isWord(tile), 'vectors of 32-bit elements');
+    return `(v128.load ${at})`;
+  }
+  switch (tile.dtype) {
+    case 'f32':
+    case 'f64':
+      return `(${tile.dtype}.load ${at})`;
+    case 'i32':
+    case 'u32':
+      return `(i32.load ${at})`;
+    case 'bf16':
+    case 'f16':
+      return `(i32.load16_u ${at})`;
+    case 'u8':
+    case 'bool':
+      return `(i32.load8_u ${at})`;
+    case 'i8':
+      return `(i32.load8_s ${at})`;
+  }
+}
+
+/** `offset=n (address)`: the constant part of the index goes into the instruction. */
+export function addressText(c: ExprContext, name: string, index: Expr): string {
+  const tile = c.tile(name);
+  const size = bytesOf[tile.dtype];
+  const { rest, constant } = splitConstant(index);
+  const base = tile.space === 'global' ? `(local.get $${name})` : '(local.get $scratch)';
+  const fixed = (tile.offset ?? 0) + constant * size;
+  const offset = fixed > 0 ? `offset=${fixed} ` : '';
+  const negative = fixed < 0 ? int(fixed / size) : undefined;
+  const moving = rest && negative ? add(rest, negative) : (rest ?? negative);
+  if (!moving) return `${offset}${base}`;
+  const text = emitExpr(c, moving);
+  const shift = Math.log2(size);
+  const bytes = size === 1 ? text : `(i32.shl ${text} (i32.const ${shift}))`;
+  return `${offset}(i32.add ${base} ${bytes})`;
+}
+
+function splitConstant(e: Expr): { readonly rest: Expr | undefined; readonly constant: number } {
+  if (e.op === 'const') return { rest: undefined, constant: e.value };
+  if (e.op === 'add') {
+    const a = splitConstant(e.a);
+    const b = splitConstant(e.b);
+    const rest = a.rest && b.rest ? add(a.rest, b.rest) : (a.rest ?? b.rest);
+    return { rest, constant: a.constant + b.constant };
+  }
+  return { rest: e, constant: 0 };
+}
+
+function castText(c: ExprContext, e: ExprOf<'cast'>): string {
+  const from = e.a.dtype;
+  const text = emitExpr(c, e.a);
+  const to = e.dtype;
+  if (e.lanes > 1) {
+    if (from === 'i32' && to === 'f32') return `(f32x4.convert_i32x4_s ${text})`;
+    if (from === 'f32' && to === 'i32') return `(i32x4.trunc_sat_f32x4_s ${text})`;
+    invariant(false, `no cast of lanes from ${from} to ${to}`);
+  }
+  if (from === 'bool' && to === 'i32') return text;
+  const floats = (t: ScalarType): boolean => t === 'f32' || t === 'f64';
+  if (floats(from) && floats(to)) {
+    return to === 'f64' ? `(f64.promote_f32 ${text})` : `(f32.demote_f64 ${text})`;
+  }
+  if (floats(to)) return `(${to}.convert_i32_s ${text})`;
+  return `(i32.trunc_sat_${from}_s ${text})`;
+}
+
+const integerNames = { div: 'div_u', rem: 'rem_u', shl: 'shl', shr: 'shr_u' } as const;
+
+function arithmeticText(c: ExprContext, e: Extract<Expr, { op: keyof typeof plainNames }>): string {
+  const [a, b] = [emitExpr(c, e.a), emitExpr(c, e.b)];
+  const float = e.dtype === 'f32' || e.dtype === 'f64';
+  if (e.lanes > 1) {
+    if (e.op === 'and' || e.op === 'or' || e.op === 'xor') return `(v128.${e.op} ${a} ${b})`;
+    if (e.op === 'shl' || e.op === 'shr') {
+      invariant(e.b.op === 'const', 'lanes shift by a constant');
+      return `(i32x4.${integerNames[e.op]} ${a} (i32.const ${e.b.value}))`;
+    }
+    if (e.op === 'min' || e.op === 'max') {
+      // pmin(a, b) is b < a ? b : a: one instruction, and a NaN in a stays.
+      return float ? `(f32x4.p${e.op} ${a} ${b})` : `(i32x4.${e.op}_s ${a} ${b})`;
+    }
+    invariant(float || (e.op !== 'div' && e.op !== 'rem'), 'no division of integer lanes');
+    return `(${shapeOf(e)}.${e.op} ${a} ${b})`;
+  }
+  if (float) return `(${e.dtype}.${e.op} ${a} ${b})`;
+  switch (e.op) {
+    case 'min':
+    case 'max': {
+      const test = `(i32.${e.op === 'min' ? 'lt_s' : 'gt_s'} ${a} ${b})`;
+      return `(select ${a} ${b} ${test})`;
+    }
+    case 'div':
+    case 'rem':
+    case 'shr':
+    case 'shl':
+      return `(i32.${integerNames[e.op]} ${a} ${b})`;
+    case 'add':
+    case 'sub':
+    case 'mul':
+    case 'and':
+    case 'or':
+    case 'xor':
+      return `(i32.${e.op} ${a} ${b})`;
+  }
+}
+
+const plainNames = {
+  add: 1, sub: 1, mul: 1, div: 1, rem: 1, min: 1, max: 1, and: 1, or: 1, xor: 1, shl: 1, shr: 1,
+}; // prettier-ignore
+
+function compareText(
+  c: ExprContext,
+  e: Extract<Expr, { op: 'lt' | 'le' | 'gt' | 'ge' | 'eq' | 'ne' }>,
+): string {
+  const float = e.a.dtype === 'f32' || e.a.dtype === 'f64';
+  const signed = float || e.op === 'eq' || e.op === 'ne' ? '' : '_s';
+  const lanes = e.lanes > 1;
+  const type = lanes ? shapeOf(e.a) : e.a.dtype === 'bool' ? 'i32' : e.a.dtype;
+  return `(${type}.${e.op}${signed} ${emitExpr(c, e.a)} ${emitExpr(c, e.b)})`;
+}

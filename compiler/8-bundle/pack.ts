@@ -1,0 +1,115 @@
+/** Weights from a checkpoint into the layouts of a bundle, a slice at a time. */
+import { invariant } from '../base/invariant.ts';
+import { type DType, bytesOf } from '../base/type.ts';
+import {
+  type WeightLayout,
+  bandRows,
+  packedBytes,
+  perStep,
+  tileGeometry,
+} from '../5-kernel/layout.ts';
+
+/**
+ * One weight as stored (row-major, little-endian) to its packed bytes. `shape` is the whole weight's;
+ * stacked experts are packed one matrix at a time with the matrix's own shape.
+ */
+export function packWeight(
+  stored: Uint8Array,
+  shape: readonly number[],
+  dtype: DType,
+  layout: WeightLayout,
+): Uint8Array {
+  switch (layout.kind) {
+    case 'plain':
+      return stored;
+    case 'wide':
+      return widened(stored, dtype);
+    case 'tiles':
+      return tiled(stored, shape, dtype, layout);
+  }
+}
+
+/** The same numbers as f32, which holds them exactly. */
+function widened(stored: Uint8Array, dtype: DType): Uint8Array {
+  if (dtype === 'f32') return stored;
+  const words = aligned16(stored);
+  const out = new Float32Array(words.length);
+  const bits = new Uint32Array(out.buffer);
+  for (let i = 0; i < words.length; i++) {
+    if (dtype === 'bf16') bits[i] = (words[i] ?? 0) << 16;
+    else out[i] = halfToFloat(words[i] ?? 0);
+  }
+  return new Uint8Array(out.buffer);
+}
+
+export function halfToFloat(h: number): number {
+  const sign = h & 0x8000 ? -1 : 1;
+  const exponent = (h >> 10) & 31;
+  const mantissa = h & 1023;
+  if (exponent === 31) return mantissa === 0 ? sign * Infinity : NaN;
+  if (exponent === 0) return sign * mantissa * 2 ** -24;
+  return sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
+}
+
+/** Views need alignment, which checkpoints do not promise. */
+const aligned16 = (b: Uint8Array): Uint16Array =>
+  b.byteOffset % 2 === 0
+    ? new Uint16Array(b.buffer, b.byteOffset, b.byteLength / 2)
+    : new Uint16Array(b.slice().buffer);
+const aligned32 = (b: Uint8Array): Uint32Array =>
+  b.byteOffset % 4 === 0
+    ? new Uint32Array(b.buffer, b.byteOffset, b.byteLength / 4)
+    : new Uint32Array(b.slice().buffer);
+
+function tiled(
+  stored: Uint8Array,
+  shape: readonly number[],
+  dtype: DType,
+  layout: Extract<WeightLayout, { kind: 'tiles' }>,
+): Uint8Array {
+  const [n, k] = shape.slice(-2);
+  invariant(n !== undefined && k !== undefined, 'a tiled weight has two axes');
+  const g = tileGeometry(n, k, dtype, layout.unit);
+  const matrices = stored.byteLength / (n * k * bytesOf[dtype]);
+  const out = new Uint8Array(packedBytes(shape, dtype, layout));
+  const per = perStep(dtype);
+  // Elements of the stored type: 16 rows of `per` elements make a step.
+  const from = per === 2 ? aligned16(stored) : aligned32(stored);
+  const to = per === 2 ? new Uint16Array(out.buffer) : new Uint32Array(out.buffer);
+  const unitElements = g.unitBytes / bytesOf[dtype];
+  const bandElements = g.steps * bandRows * per;
+  for (let m = 0; m < matrices; m++) {
+    for (let row = 0; row < n; row++) {
+      const inUnit = row % layout.unit;
+      const band = Math.floor(inUnit / bandRows);
+      const base =
+        m * g.units * unitElements +
+        Math.floor(row / layout.unit) * unitElements +
+        band * bandElements +
+        (inUnit % bandRows) * per;
+      const source = (m * n + row) * k;
+      if (per === 1) {
+        for (let i = 0; i < k; i++) to[base + i * bandRows] = from[source + i] ?? 0;
+      } else {
+        const pairs = k >> 1;
+        for (let i = 0; i < pairs; i++) {
+          const at = base + i * bandRows * 2;
+          to[at] = from[source + 2 * i] ?? 0;
+          to[at + 1] = from[source + 2 * i + 1] ?? 0;
+        }
+        if (k % 2 === 1) to[base + pairs * bandRows * 2] = from[source + k - 1] ?? 0;
+      }
+    }
+  }
+  return out;
+}
+
+/** Reads a stored tensor into doubles: what the reference interpreter computes with. */
+export function toDoubles(stored: Uint8Array, dtype: DType): Float64Array {
+  const wide = widened(stored, dtype);
+  const floats =
+    wide.byteOffset % 4 === 0
+      ? new Float32Array(wide.buffer, wide.byteOffset, wide.byteLength / 4)
+      : new Float32Array(wide.slice().buffer);
+  return Float64Array.from(floats);
+}
