@@ -1,0 +1,179 @@
+/** A program and its weights as a bundle folder. */
+import {
+  type FileEntry,
+  type Manifest,
+  type WasmProgram,
+  manifestVersion,
+} from '../../runtime/manifest.ts';
+import type { BoundWeights } from '../2-model/bind-weights.ts';
+import { costOf } from '../3-graph/cost.ts';
+import type { Graph } from '../3-graph/graph.ts';
+import type { Program } from '../6-program/program.ts';
+import { assembleWasm, emitWasm } from '../7-emit/wasm.ts';
+import { blockEntries } from '../5-kernel/attend.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { type Files, joinFile, readAll } from './files.ts';
+import { page, streamWeights } from './weights.ts';
+
+/** What a bundle takes from beside the model. */
+export interface BundleSource {
+  /** Version of the compiler, for the manifest. */
+  readonly compiler: string;
+}
+
+export interface BundleOptions extends BundleSource {
+  readonly vocab: number;
+  readonly context?: number;
+  readonly bos?: number;
+  readonly eos: readonly number[];
+  readonly graph: Graph;
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Written under a temporary name and moved into place; nothing is left behind on failure. */
+export async function writeBundle(
+  program: Program,
+  weights: BoundWeights,
+  checkpoint: Checkpoint,
+  files: Files,
+  out: string,
+  options: BundleOptions,
+): Promise<void> {
+  const folder = out.replace(/\/+$/, '');
+  const partial = `${folder}.partial-${Math.random().toString(36).slice(2, 10)}`;
+  try {
+    await writeAll(program, weights, checkpoint, files, partial, options);
+    options.signal?.throwIfAborted();
+    await files.replace(partial, folder);
+  } catch (e) {
+    await files.remove(partial);
+    throw e;
+  }
+}
+
+async function writeAll(
+  program: Program,
+  weights: BoundWeights,
+  checkpoint: Checkpoint,
+  files: Files,
+  folder: string,
+  options: BundleOptions,
+): Promise<void> {
+  const entries: Record<string, FileEntry> = {};
+  const put = async (name: string, bytes: Uint8Array): Promise<string> => {
+    entries[name] = { bytes: bytes.byteLength, sha256: await sha256(bytes) };
+    await files.write(joinFile(folder, name), bytes);
+    return name;
+  };
+  const text = (s: string): Uint8Array => new TextEncoder().encode(s);
+  const wasm = await writePrograms(program, put, options.signal);
+  const shards: Manifest['weights']['shards'][number][] = [];
+  const sink = async (bytes: Uint8Array, offset: number): Promise<void> => {
+    const name = `weights/${(await sha256(bytes)).slice(0, 24)}.bin`;
+    shards.push({ file: await put(name, bytes), offset, bytes: bytes.byteLength });
+  };
+  await streamWeights(program, weights, checkpoint, files, sink, options);
+  const tokenizer = await copyTokenizer(checkpoint, files, put);
+  await put('index.js', text(indexModule));
+  await put('index.d.ts', text(indexTypes));
+  const decode = costOf(options.graph, { tokens: 1, rows: 1, keys: 1 });
+  const manifest: Manifest = {
+    format: 'cograph-bundle',
+    version: manifestVersion,
+    name: program.name,
+    compiler: options.compiler,
+    model: {
+      vocab: options.vocab,
+      ...(options.context === undefined ? {} : { context: options.context }),
+      ...(options.bos === undefined ? {} : { bos: options.bos }),
+      eos: options.eos,
+      parameters: program.weights.reduce(
+        (n, w) => n + w.count * w.shape.reduce((a, b) => a * b, 1),
+        0,
+      ),
+    },
+    files: entries,
+    weights: { bytes: Math.ceil(program.memory.weightBytes / page) * page, shards },
+    cache: {
+      block: blockEntries,
+      bytesPerSlot: program.memory.stateBytesPerSlot,
+      states: program.states.map(({ name, bytes, offset, count, stride }) => ({
+        name,
+        bytes,
+        offset,
+        count,
+        stride,
+      })),
+    },
+    programs: { wasm },
+    ...(tokenizer ? { tokenizer } : {}),
+    cost: { flopsPerToken: decode.flops, weightBytesPerToken: decode.weightBytes },
+  };
+  await files.write(
+    joinFile(folder, 'manifest.json'),
+    text(`${JSON.stringify(manifest, null, 1)}\n`),
+  );
+}
+
+async function writePrograms(
+  program: Program,
+  put: (name: string, bytes: Uint8Array) => Promise<string>,
+  signal: AbortSignal | undefined,
+): Promise<WasmProgram> {
+  const variants: WasmProgram['variants'][number][] = [];
+  for (const relaxed of [true, false]) {
+    for (const threads of [true, false]) {
+      signal?.throwIfAborted();
+      const bytes = await assembleWasm(emitWasm(program, { threads, relaxed }), program.name);
+      const name = `step${threads ? '.threads' : ''}${relaxed ? '.relaxed' : ''}.wasm`;
+      variants.push({ file: await put(name, bytes), threads, relaxed });
+    }
+  }
+  const { arenaBytes, scratchBytes } = program.memory;
+  return { variants, limits: program.limits, arenaBytes, scratchBytes, output: program.output };
+}
+
+async function copyTokenizer(
+  checkpoint: Checkpoint,
+  files: Files,
+  put: (name: string, bytes: Uint8Array) => Promise<string>,
+): Promise<Manifest['tokenizer']> {
+  const copy = async (name: string): Promise<string | undefined> => {
+    const bytes = await readAll(files, joinFile(checkpoint.folder, name));
+    return bytes && put(name, bytes);
+  };
+  const file = await copy('tokenizer.json');
+  if (file === undefined) return undefined;
+  const config = await copy('tokenizer_config.json');
+  const chatTemplate = await copy('chat_template.jinja');
+  return {
+    file,
+    ...(config === undefined ? {} : { config }),
+    ...(chatTemplate === undefined ? {} : { chatTemplate }),
+  };
+}
+
+export async function sha256(bytes: Uint8Array): Promise<string> {
+  // Digests want memory of their own kind of buffer.
+  const own =
+    bytes.buffer instanceof ArrayBuffer
+      ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      : bytes.slice();
+  const digest = await globalThis.crypto.subtle.digest('SHA-256', own);
+  return [...new Uint8Array(digest)].map((b) => b.toString(16).padStart(2, '0')).join('');
+}
+
+const indexModule = `import { load } from 'cograph/runtime';
+
+/** The model in this folder, loaded when first asked for. */
+const open = (options) => load(new URL('./', import.meta.url), options);
+export default open;
+`;
+
+const indexTypes = `import type { LoadOptions, LoadedModel } from 'cograph/runtime';
+
+/** The model in this folder. */
+declare const open: (options?: LoadOptions) => Promise<LoadedModel>;
+export default open;
+`;

@@ -1,0 +1,123 @@
+/**
+ * The pipeline, from a bound model to a bundle. Everything outside comes in as an argument, so that it
+ * runs wherever JavaScript does; nothing of the model's weights is held longer than needed.
+ */
+import { DiagnosticsError, TargetError } from './base/failure.ts';
+import { type Log, makeLog } from './base/diagnostic.ts';
+import { invariant, present } from './base/invariant.ts';
+import { renderAll } from './base/render.ts';
+import type { DType } from './base/type.ts';
+import type { BoundModel } from './dsl.ts';
+import { type BoundWeights, bindWeights } from './2-model/bind-weights.ts';
+import { checkModel } from './2-model/check.ts';
+import type { Model } from './2-model/model.ts';
+import type { Graph } from './3-graph/graph.ts';
+import { lowerModel } from './3-graph/lower.ts';
+import { simplify } from './3-graph/simplify.ts';
+import { partition } from './4-partition/partition.ts';
+import type { Plan } from './4-partition/plan.ts';
+import { buildProgram } from './6-program/build.ts';
+import type { Limits, Program } from './6-program/program.ts';
+import { type BundleSource, writeBundle } from './8-bundle/bundle.ts';
+import type { Checkpoint } from './8-bundle/checkpoint.ts';
+import type { Files } from './8-bundle/files.ts';
+
+export type Stage = 'model' | 'graph' | 'plan' | 'kernel' | 'program' | 'code';
+
+export interface CompileOptions {
+  readonly target: string;
+  /** Largest step; rows default to what 16 MiB of logits allow, at most `tokens`. */
+  readonly limits?: Partial<Limits>;
+  /** Told of each stage's result. */
+  readonly onStage?: (stage: Stage, value: Stages) => void;
+  /** Told of each graph rewrite that fired. */
+  readonly onRewrite?: (rule: string, before: Graph, after: Graph) => void;
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What is known so far, stage by stage. */
+export interface Stages {
+  readonly model: Model;
+  readonly graph?: Graph;
+  readonly plan?: Plan;
+  readonly program?: Program;
+}
+
+/** Compiled, without weights. */
+export interface Compiled {
+  readonly model: Model;
+  readonly graph: Graph;
+  readonly plan: Plan;
+  readonly program: Program;
+  readonly weights: BoundWeights | undefined;
+}
+
+/** Model to program. Throws DiagnosticsError with every mistake found. */
+export function compileProgram(
+  bound: BoundModel,
+  checkpoint: Checkpoint | undefined,
+  options: CompileOptions,
+): Compiled {
+  const log = makeLog();
+  const model = checkModel(bound.template, bound.params ?? {}, log);
+  if (!model) throw failureOf(log);
+  const tell = (stage: Stage, value: Stages): void => options.onStage?.(stage, value);
+  tell('model', { model });
+  const weights = checkpoint ? bindWeights(model, checkpoint.tensors, log) : undefined;
+  if (log.failed) throw failureOf(log);
+  const dtypeOf = (path: string): DType => weights?.weights.get(path)?.dtype ?? 'f32';
+  const graph = simplify(lowerModel(model, dtypeOf), options.onRewrite);
+  tell('graph', { model, graph });
+  const plan = partition(graph);
+  tell('plan', { model, graph, plan });
+  const vocab = vocabOf(model);
+  const program = buildProgram(plan, limitsFor(vocab, options.limits));
+  tell('program', { model, graph, plan, program });
+  return { model, graph, plan, program, weights };
+}
+
+/** Compiles into the folder `out`, which is replaced as a whole once everything is written. */
+export async function compile(
+  bound: BoundModel,
+  checkpoint: Checkpoint,
+  source: BundleSource,
+  files: Files,
+  out: string,
+  options: CompileOptions,
+): Promise<Compiled> {
+  if (options.target !== 'wasm') {
+    throw new TargetError(
+      'target/unknown',
+      `no target ${options.target} to compile for; there is wasm`,
+    );
+  }
+  const compiled = compileProgram(bound, checkpoint, options);
+  await writeBundle(compiled.program, present(compiled.weights), checkpoint, files, out, {
+    ...source,
+    ...(bound.context === undefined ? {} : { context: bound.context }),
+    ...(bound.bos === undefined ? {} : { bos: bound.bos }),
+    eos: bound.eos ?? [],
+    vocab: vocabOf(compiled.model),
+    graph: compiled.graph,
+    ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
+  return compiled;
+}
+
+/** Entries of the vocabulary: the width of the model's result. */
+export function vocabOf(model: Model): number {
+  const last = model.result.types[0]?.shape.at(-1);
+  invariant(typeof last === 'number', 'a model returns [t, vocab]');
+  return last;
+}
+
+export function limitsFor(vocab: number, given: Partial<Limits> = {}): Limits {
+  const tokens = given.tokens ?? 512;
+  const fit = Math.floor((16 * 2 ** 20) / (4 * vocab));
+  return { tokens, rows: given.rows ?? Math.min(tokens, Math.max(8, fit)) };
+}
+
+const failureOf = (log: Log): DiagnosticsError =>
+  new DiagnosticsError(log.diagnostics(), renderAll(log.diagnostics()));
