@@ -1,0 +1,88 @@
+/** From a bundle's folder or URL to a model that runs. */
+import type { ExecutorOptions } from './device.ts';
+import { DeviceError, InputError } from './errors.ts';
+import { type BundleFiles, openFiles } from './files.ts';
+import type { Manifest } from './manifest.ts';
+import { type LoadedModel, makeModel } from './model.ts';
+import { type Tokenizer, makeTokenizer } from './tokenizer.ts';
+import { openWasm } from './wasm/device.ts';
+
+export interface LoadOptions {
+  readonly target?: string;
+  /** Threads of the CPU; what the machine has, at most 8, unless given. */
+  readonly threads?: number;
+  /** Longest sequence in tokens; the model's own context, at most 4096, unless given. */
+  readonly context?: number;
+  /** Cached tokens over all sequences; twice the context unless given. */
+  readonly capacity?: number;
+  /** Sequences that may share a step; 8 unless given. */
+  readonly sequences?: number;
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Loads the bundle in a folder (path or file URL) or at a URL. Throws BundleError for anything wrong
+ * with it, InputError for options out of range, DeviceError where this machine cannot run it.
+ */
+export async function load(place: string | URL, options: LoadOptions = {}): Promise<LoadedModel> {
+  checkOptions(options);
+  const files = await openFiles(place, options.signal);
+  const { manifest } = files;
+  const target = options.target ?? 'wasm';
+  if (target !== 'wasm') {
+    throw new DeviceError('device/target', `this runtime has no target ${target}; there is wasm`);
+  }
+  const tokenizer = await tokenizerOf(files);
+  const executor = await openWasm(manifest, files.read, sizesOf(manifest, options), {
+    ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
+  return makeModel(executor, { name: manifest.name, eos: manifest.model.eos }, tokenizer);
+}
+
+/** The sizes of an executor: what the caller gave, else what suits the model and the machine. */
+export function sizesOf(manifest: Manifest, o: LoadOptions): ExecutorOptions {
+  const cores = globalThis.navigator?.hardwareConcurrency ?? coresOfNode() ?? 1;
+  const context = o.context ?? Math.min(manifest.model.context ?? 4096, 4096);
+  return {
+    threads: o.threads ?? Math.min(cores, 8),
+    context,
+    capacity: Math.max(o.capacity ?? 2 * context, context),
+    sequences: o.sequences ?? 8,
+  };
+}
+
+/** Node 20 has no navigator; its own count of cores is asked for without importing it in browsers. */
+function coresOfNode(): number | undefined {
+  if (typeof process === 'undefined') return undefined;
+  const os = process.getBuiltinModule?.('node:os');
+  return os?.availableParallelism();
+}
+
+function checkOptions(o: LoadOptions): void {
+  for (const name of ['threads', 'context', 'capacity', 'sequences'] as const) {
+    const value = o[name];
+    if (value === undefined) continue;
+    const most = name === 'threads' ? 256 : name === 'sequences' ? 4096 : 2 ** 26;
+    if (!Number.isInteger(value) || value < 1 || value > most) {
+      throw new InputError(
+        'input/option',
+        `${name} is ${value}: expected a whole number from 1 to ${most}`,
+      );
+    }
+  }
+}
+
+export async function tokenizerOf(files: BundleFiles): Promise<Tokenizer | undefined> {
+  const { tokenizer, model } = files.manifest;
+  if (!tokenizer) return undefined;
+  const text = async (path: string | undefined): Promise<string | undefined> =>
+    path === undefined ? undefined : new TextDecoder().decode(await files.read(path));
+  return makeTokenizer({
+    tokenizer: (await text(tokenizer.file)) ?? '',
+    config: await text(tokenizer.config),
+    chatTemplate: await text(tokenizer.chatTemplate),
+    bos: model.bos,
+  });
+}

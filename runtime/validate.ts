@@ -1,0 +1,177 @@
+/** `manifest.json` checked before anything is read or allocated by it. */
+import { BundleError } from './errors.ts';
+import { type Manifest, manifestVersion } from './manifest.ts';
+
+type Path = string;
+type Check = (value: unknown, path: Path) => void;
+
+const fail = (path: Path, expected: string): never => {
+  throw new BundleError('bundle/manifest', `manifest.json: ${path}: expected ${expected}`);
+};
+
+const isRecord = (v: unknown): v is Readonly<Record<string, unknown>> =>
+  typeof v === 'object' && v !== null && !Array.isArray(v);
+
+const size: Check = (v, path) => {
+  if (typeof v !== 'number' || !Number.isSafeInteger(v) || v < 0 || v > 2 ** 48)
+    fail(path, 'a size');
+};
+const positive: Check = (v, path) => {
+  size(v, path);
+  if (v === 0) fail(path, 'a size of at least 1');
+};
+const amount: Check = (v, path) => {
+  if (typeof v !== 'number' || !Number.isFinite(v) || v < 0) fail(path, 'a number');
+};
+const text: Check = (v, path) => {
+  if (typeof v !== 'string') fail(path, 'a text');
+};
+const flag: Check = (v, path) => {
+  if (typeof v !== 'boolean') fail(path, 'true or false');
+};
+const hash: Check = (v, path) => {
+  if (typeof v !== 'string' || !/^[0-9a-f]{64}$/.test(v)) fail(path, 'a sha-256 in hexadecimal');
+};
+const optional =
+  (check: Check): Check =>
+  (v, path) => {
+    if (v !== undefined) check(v, path);
+  };
+const list =
+  (check: Check): Check =>
+  (v, path) => {
+    if (!Array.isArray(v)) return fail(path, 'a list');
+    v.forEach((x: unknown, i) => check(x, `${path}[${i}]`));
+  };
+const object =
+  (fields: Readonly<Record<string, Check>>): Check =>
+  (v, path) => {
+    if (!isRecord(v)) return fail(path, 'an object');
+    for (const [name, check] of Object.entries(fields)) {
+      check(v[name], path === '' ? name : `${path}.${name}`);
+    }
+  };
+
+/** A path stays in the bundle's folder: relative, forward slashes, no `..`, no scheme. */
+export function checkPath(path: string): void {
+  const parts = path.split('/');
+  const good =
+    path.length > 0 &&
+    path.length < 512 &&
+    /^[A-Za-z0-9_.\-/]+$/.test(path) &&
+    parts.every((p) => p !== '' && p !== '.' && p !== '..');
+  if (!good) {
+    throw new BundleError(
+      'bundle/path',
+      `manifest.json names ${JSON.stringify(path.slice(0, 80))}, which is no path inside the bundle`,
+    );
+  }
+}
+
+const file: Check = (v, path) => {
+  text(v, path);
+  checkPath(String(v));
+};
+
+const wasmProgram = object({
+  variants: list(object({ file, threads: flag, relaxed: flag })),
+  limits: object({ tokens: positive, rows: positive }),
+  arenaBytes: size,
+  scratchBytes: size,
+  output: object({ offset: size, width: positive, rowBytes: positive }),
+});
+
+const manifest = object({
+  name: text,
+  compiler: text,
+  model: object({
+    vocab: positive,
+    context: optional(positive),
+    bos: optional(size),
+    eos: list(size),
+    parameters: size,
+  }),
+  weights: object({
+    bytes: size,
+    shards: list(object({ file, offset: size, bytes: positive })),
+  }),
+  cache: object({
+    block: positive,
+    bytesPerSlot: size,
+    states: list(
+      object({ name: text, bytes: positive, offset: size, count: positive, stride: size }),
+    ),
+  }),
+  programs: object({ wasm: optional(wasmProgram) }),
+  tokenizer: optional(object({ file, config: optional(file), chatTemplate: optional(file) })),
+  cost: object({ flopsPerToken: amount, weightBytesPerToken: amount }),
+});
+
+/** The manifest in `json`. Throws BundleError that says what is wrong where. */
+export function readManifest(json: string): Manifest {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    throw new BundleError('bundle/manifest', 'manifest.json is no JSON');
+  }
+  if (!isRecord(value) || value['format'] !== 'cograph-bundle') {
+    throw new BundleError('bundle/manifest', 'manifest.json does not describe a Cograph bundle');
+  }
+  const { version } = value;
+  if (typeof version !== 'number' || !Number.isInteger(version) || version < 1)
+    fail('version', 'a version');
+  if (Number(version) > manifestVersion) {
+    throw new BundleError(
+      'bundle/version',
+      `the bundle has version ${String(version)}, this runtime reads up to ${manifestVersion}: update cograph`,
+    );
+  }
+  manifest(value, '');
+  checkFiles(value['files']);
+  const m = value as unknown as Manifest; // every field was just checked
+  checkTogether(m);
+  return m;
+}
+
+function checkFiles(files: unknown): void {
+  if (!isRecord(files)) return fail('files', 'an object');
+  for (const [name, entry] of Object.entries(files)) {
+    checkPath(name);
+    object({ bytes: size, sha256: hash })(entry, `files.${name}`);
+  }
+}
+
+/** What single fields cannot say: shards follow each other, files are listed, outputs lie inside. */
+function checkTogether(m: Manifest): void {
+  const named = [
+    ...m.weights.shards.map((s) => s.file),
+    ...(m.programs.wasm?.variants.map((v) => v.file) ?? []),
+    ...[m.tokenizer?.file, m.tokenizer?.config, m.tokenizer?.chatTemplate].filter(
+      (f) => f !== undefined,
+    ),
+  ];
+  for (const f of named)
+    if (!Object.hasOwn(m.files, f)) fail(`files.${f}`, 'an entry for a file that is used');
+  let end = 0;
+  for (const s of m.weights.shards) {
+    if (s.offset !== end) fail('weights.shards', 'pieces that follow each other');
+    if (m.files[s.file]?.bytes !== s.bytes)
+      fail(`files.${s.file}.bytes`, `${s.bytes}, the size of the shard`);
+    end += s.bytes;
+  }
+  if (end !== m.weights.bytes) fail('weights.bytes', `${end}, the sum of the shards`);
+  for (const s of m.cache.states) {
+    const last = s.offset + (s.count - 1) * s.stride + s.bytes;
+    if (last > m.cache.bytesPerSlot) fail(`cache.states.${s.name}`, 'a place inside the slot');
+  }
+  const w = m.programs.wasm;
+  if (!w) return;
+  if (w.output.width !== m.model.vocab)
+    fail('programs.wasm.output.width', `${m.model.vocab}, the vocabulary`);
+  if (w.output.rowBytes < 4 * w.output.width)
+    fail('programs.wasm.output.rowBytes', 'room for a row');
+  if (w.output.offset + w.limits.rows * w.output.rowBytes > w.arenaBytes) {
+    fail('programs.wasm.output', 'a place inside the arena');
+  }
+}
