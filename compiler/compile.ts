@@ -22,59 +22,58 @@ import { type BundleSource, writeBundle } from './8-bundle/bundle.ts';
 import type { Checkpoint } from './8-bundle/checkpoint.ts';
 import type { Files } from './8-bundle/files.ts';
 
-export type Stage = 'model' | 'graph' | 'plan' | 'kernel' | 'program' | 'code';
-
 export interface CompileOptions {
   readonly target: string;
   /** Largest step; rows default to what 16 MiB of logits allow, at most `tokens`. */
   readonly limits?: Partial<Limits>;
-  /** Told of each stage's result. */
-  readonly onStage?: (stage: Stage, value: Stages) => void;
   /** Told of each graph rewrite that fired. */
   readonly onRewrite?: (rule: string, before: Graph, after: Graph) => void;
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
 
-/** What is known so far, stage by stage. */
-export interface Stages {
+/** A model's meaning: the simplified graph, and where its weights are. */
+export interface Meaning {
   readonly model: Model;
-  readonly graph?: Graph;
-  readonly plan?: Plan;
-  readonly program?: Program;
+  readonly graph: Graph;
+  readonly weights: BoundWeights | undefined;
 }
 
 /** Compiled, without weights. */
-export interface Compiled {
-  readonly model: Model;
-  readonly graph: Graph;
+export interface Compiled extends Meaning {
   readonly plan: Plan;
   readonly program: Program;
-  readonly weights: BoundWeights | undefined;
+}
+
+/**
+ * Model to graph; without a checkpoint every weight counts as f32. Throws DiagnosticsError with every
+ * mistake found.
+ */
+export function compileGraph(
+  bound: BoundModel,
+  checkpoint: Checkpoint | undefined,
+  options: Pick<CompileOptions, 'onRewrite'> = {},
+): Meaning {
+  const log = makeLog();
+  const model = checkModel(bound.template, bound.params ?? {}, log);
+  if (!model) throw failureOf(log);
+  const weights = checkpoint ? bindWeights(model, checkpoint.tensors, log) : undefined;
+  if (log.failed) throw failureOf(log);
+  const dtypeOf = (path: string): DType => weights?.weights.get(path)?.dtype ?? 'f32';
+  const graph = simplify(lowerModel(model, dtypeOf), options.onRewrite);
+  return { model, graph, weights };
 }
 
 /** Model to program. Throws DiagnosticsError with every mistake found. */
 export function compileProgram(
   bound: BoundModel,
   checkpoint: Checkpoint | undefined,
-  options: CompileOptions,
+  options: Pick<CompileOptions, 'onRewrite' | 'limits'> = {},
 ): Compiled {
-  const log = makeLog();
-  const model = checkModel(bound.template, bound.params ?? {}, log);
-  if (!model) throw failureOf(log);
-  const tell = (stage: Stage, value: Stages): void => options.onStage?.(stage, value);
-  tell('model', { model });
-  const weights = checkpoint ? bindWeights(model, checkpoint.tensors, log) : undefined;
-  if (log.failed) throw failureOf(log);
-  const dtypeOf = (path: string): DType => weights?.weights.get(path)?.dtype ?? 'f32';
-  const graph = simplify(lowerModel(model, dtypeOf), options.onRewrite);
-  tell('graph', { model, graph });
-  const plan = partition(graph);
-  tell('plan', { model, graph, plan });
-  const vocab = vocabOf(model);
-  const program = buildProgram(plan, limitsFor(vocab, options.limits));
-  tell('program', { model, graph, plan, program });
-  return { model, graph, plan, program, weights };
+  const meaning = compileGraph(bound, checkpoint, options);
+  const plan = partition(meaning.graph);
+  const program = buildProgram(plan, limitsFor(vocabOf(meaning.model), options.limits));
+  return { ...meaning, plan, program };
 }
 
 /** Compiles into the folder `out`, which is replaced as a whole once everything is written. */

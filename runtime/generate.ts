@@ -133,7 +133,8 @@ export async function* generateFrom(
       },
     };
   };
-  if (o.signal?.aborted === true) return yield last('abort');
+  const aborted = (): boolean => o.signal?.aborted === true;
+  if (aborted()) return yield last('abort');
   if (most === 0) return yield last('length');
   await engine.append(sequence, prompt, 'last', onLogits, o.chunk);
   first = performance.now() - began;
@@ -153,7 +154,7 @@ export async function* generateFrom(
     yield part;
     if (piece.stopped) return yield last('stop');
     if (count === most) return yield last('length');
-    if (o.signal?.aborted === true) return yield last('abort');
+    if (aborted()) return yield last('abort');
     if (sequence.ids.length + 1 > context) return yield last('context');
     await engine.append(sequence, [next], 'last', onLogits);
   }

@@ -2,13 +2,16 @@
 import { present } from '../base/invariant.ts';
 import { nearestName } from '../base/messages.ts';
 import type { Span } from '../base/source.ts';
+import { sameType, showType } from '../base/type.ts';
 import { type OpName, isOpName, opOf, ops } from '../ops/index.ts';
 import type { AttrSpec, AttrValue, Attrs } from '../ops/op.ts';
 import type { ArgAst, ExprAst } from '../1-syntax/ast.ts';
+import type { Template } from '../1-syntax/template.ts';
 import { asAttr, fromHole } from './arguments.ts';
+import { checkArguments } from './givens.ts';
 import { lowerLambda } from './lambda.ts';
 import type { Instance, TypedExpr } from './model.ts';
-import { operandOf, resultOf } from './operands.ts';
+import { operandOf, resultOf, typeOf } from './operands.ts';
 import {
   type Context,
   type Part,
@@ -32,12 +35,15 @@ export interface CallSite {
   elaborateIn(e: ExprAst, scope: Scope): Thing;
 }
 
+/** What an op's cached operands go through; templates do not call it. */
+const cacheOp = 'cache';
+
 type CallAst = Extract<ExprAst, { kind: 'call' }>;
 
 export function callOf(site: CallSite, e: CallAst): Thing {
   const { callee } = e;
   const own = calleeThing(site, callee);
-  if (own?.kind === 'error') return errorThing;
+  if (own?.kind === 'error' || own?.kind === 'open') return errorThing;
   if (own?.kind === 'part') return callPart(site, own.part, e);
   if (own?.kind === 'template') return callBlock(site, own.template, e);
   if (callee.kind !== 'name' || own) {
@@ -54,8 +60,16 @@ export function callOf(site: CallSite, e: CallAst): Thing {
     );
     if (value) return value;
   }
-  if (isOpName(callee.name)) return callOp(site, callee.name, args, e.span);
-  const known = [...namesIn(site.scope), ...Object.keys(ops), ...valueFunctions];
+  if (isOpName(callee.name) && callee.name !== cacheOp) {
+    return callOp(site, callee.name, args, e.span);
+  }
+  if (valueFunctions.includes(callee.name)) {
+    const what = `${callee.name}(${args.map((a) => describe(a.value)).join(', ')})`;
+    site.ctx.log.report('value/function', { what }, [{ span: e.span, text: '' }]);
+    return errorThing;
+  }
+  const callable = Object.keys(ops).filter((name) => name !== cacheOp);
+  const known = [...namesIn(site.scope), ...callable, ...valueFunctions];
   const nearest = nearestName(callee.name, known);
   site.ctx.log.report('name/unknown-op', { name: callee.name, nearest }, [
     { span: callee.span, text: '' },
@@ -65,16 +79,19 @@ export function callOf(site: CallSite, e: CallAst): Thing {
 
 /** The thing that a callee names in scope; undefined for names of ops and functions. */
 function calleeThing(site: CallSite, callee: ExprAst): Thing | undefined {
-  if (callee.kind === 'hole') return fromHole(present(site.scope.template.holes[callee.index]));
+  if (callee.kind === 'hole') {
+    return fromHole(site.ctx.log, site.scope.template.holes[callee.index], callee.span);
+  }
   if (callee.kind === 'name') return lookup(site.scope, callee.name);
   return site.elaborate(callee);
 }
 
 /** Calls an instance: elaborated for its first arguments, the same for all others. */
 function callPart(site: CallSite, part: Part, e: CallAst): Thing {
+  const { ctx } = site;
   const named = e.args.find((a) => a.name);
   if (named?.name) {
-    site.ctx.log.report(
+    ctx.log.report(
       'name/unknown-argument',
       { name: named.name.text, of: `the instance ${part.path}`, nearest: undefined },
       [{ span: named.name.span, text: '' }],
@@ -82,31 +99,34 @@ function callPart(site: CallSite, part: Part, e: CallAst): Thing {
     );
     return errorThing;
   }
-  const inputs = operandsOf(site, e.args);
-  if (!inputs) return errorThing;
-  const instance = part.instance ?? site.ctx.instantiate(part, inputs);
+  const inputs = e.args.map((a) => inputOf(site, a));
+  if (ctx.mode === 'exact' && inputs.some((x) => !x)) return errorThing;
+  const spec = { ...part, span: e.span };
+  const instance = part.instance ?? ctx.instantiate(spec, inputs);
   if (!instance) return errorThing;
   part.instance = instance;
-  return resultThing(site, instance, inputs, e.span);
+  return resultThing(ctx, instance, inputs, e.span);
 }
 
 /** Calls a block directly: it must own no weights, for those need a name. */
-function callBlock(site: CallSite, template: Part['template'], e: CallAst): Thing {
+function callBlock(site: CallSite, template: Template, e: CallAst): Thing {
   const { place, ctx } = site;
-  const inputs = operandsOf(
-    site,
-    e.args.filter((a) => !a.name),
-  );
-  const args = new Map(
-    e.args.flatMap((a) => (a.name ? [[a.name.text, site.elaborate(a.value)]] : [])),
-  );
-  if (!inputs) return errorThing;
-  const name = `call${place.states.size}`;
+  const ast = ctx.astOf(template);
+  if (!ast) return errorThing;
+  const positional = e.args.filter((a) => !a.name);
+  const inputs = positional.slice(0, ast.inputs.length).map((a) => inputOf(site, a));
+  const params = [...positional.slice(ast.inputs.length), ...e.args.filter((a) => a.name)];
+  const args = params.map((a) => ({
+    name: a.name,
+    value: site.elaborate(a.value),
+    span: a.value.span,
+  }));
+  if (!checkArguments(ctx, template, args, e.callee.span)) return errorThing;
+  if (ctx.mode === 'exact' && inputs.some((x) => !x)) return errorThing;
+  const name = freshName(place, 'call', '');
   const path = joinPath(place.path, name);
-  const instance = ctx.instantiate(
-    { path, source: joinPath(place.source, name), template, args, span: e.span },
-    inputs,
-  );
+  const source = joinPath(place.source, name);
+  const instance = ctx.instantiate({ path, source, template, args, span: e.span }, inputs);
   if (!instance) return errorThing;
   if (ownsWeights(instance)) {
     ctx.log.report('block/weights-without-name', { name: instance.block }, [
@@ -114,45 +134,45 @@ function callBlock(site: CallSite, template: Part['template'], e: CallAst): Thin
     ]);
     return errorThing;
   }
-  return resultThing(site, instance, inputs, e.span);
+  return resultThing(ctx, instance, inputs, e.span);
 }
 
 const ownsWeights = (i: Instance): boolean =>
   i.body.weights.length > 0 || i.body.instances.some(ownsWeights);
 
-function operandsOf(site: CallSite, args: readonly ArgAst[]): readonly TypedExpr[] | undefined {
-  const inputs = args.map((a) =>
-    operandOf(site.ctx, site.elaborate(a.value), a.value.span, 'an argument'),
-  );
-  const found = inputs.filter((x) => x !== undefined);
-  return found.length === inputs.length ? found : undefined;
-}
+const inputOf = (site: CallSite, a: ArgAst): TypedExpr | undefined =>
+  operandOf(site.ctx, site.elaborate(a.value), a.value.span, 'an argument');
 
+/** The call as an expression; the instance's inputs must fit these arguments too. */
 function resultThing(
-  site: CallSite,
+  ctx: Context,
   instance: Instance,
-  inputs: readonly TypedExpr[],
+  given: readonly (TypedExpr | undefined)[],
   span: Span,
 ): Thing {
-  const wrong = instance.inputs.length !== inputs.length;
-  if (wrong) {
-    site.ctx.log.report(
-      'call/too-many',
-      { of: instance.block, most: instance.inputs.length, found: inputs.length },
-      [{ span, text: '' }],
-    );
+  const inputs = given.filter((x) => x !== undefined);
+  const [most, found] = [instance.inputs.length, given.length];
+  if (most !== found) {
+    const labels = [{ span, text: '' }];
+    const missing = instance.inputs[found];
+    if (missing) {
+      ctx.log.report('call/missing-argument', { name: missing.name, of: instance.block }, labels);
+    } else ctx.log.report('call/too-many', { of: instance.block, most, found }, labels);
     return errorThing;
   }
-  return {
-    kind: 'tensor',
-    expr: {
-      kind: 'call',
-      instance,
-      inputs,
-      span,
-      types: instance.results.map((r) => present(r.types[0])),
-    },
-  };
+  for (const [i, { name, type }] of instance.inputs.entries()) {
+    const x = inputs[i];
+    if (!x || sameType(typeOf(x), type)) continue;
+    const [expected, actual] = [showType(type), showType(typeOf(x))];
+    ctx.log.report('shape/argument', { of: instance.block, name, expected, found: actual }, [
+      { span: x.span, text: `this is ${actual}` },
+      { span: instance.span, text: `its first call had ${expected}` },
+    ]);
+    return errorThing;
+  }
+  if (inputs.length !== given.length) return errorThing;
+  const types = instance.results.map((r) => present(r.types[0]));
+  return { kind: 'tensor', expr: { kind: 'call', instance, inputs, span, types } };
 }
 
 type Argument = { readonly ast: ArgAst; readonly value: Thing };
@@ -193,13 +213,17 @@ function throughCache(
   x: TypedExpr,
 ): TypedExpr | undefined {
   const hint = present(opOf(name).operands[operand]);
-  const thing = resultOf(site.ctx, 'cache', [x], {}, x.span, stateName(site.place, hint));
+  const thing = resultOf(site.ctx, cacheOp, [x], {}, x.span, stateName(site.place, hint));
   return thing.kind === 'tensor' ? thing.expr : undefined;
 }
 
-function stateName(place: Place, hint: string): string {
-  let name = joinPath(place.path, hint);
-  for (let n = 1; place.states.has(name); n++) name = joinPath(place.path, `${hint}${n}`);
+const stateName = (place: Place, hint: string): string =>
+  joinPath(place.path, freshName(place, hint, ''));
+
+/** `hint`, or with the first number behind it that makes it new in the instance. */
+function freshName(place: Place, hint: string, number: number | ''): string {
+  const name = `${hint}${number}`;
+  if (place.states.has(name)) return freshName(place, hint, number === '' ? 1 : number + 1);
   place.states.add(name);
   return name;
 }

@@ -1,46 +1,137 @@
 /** Template to typed model. */
-import { symbol } from '../base/dim.ts';
+import { sameDim, symbol } from '../base/dim.ts';
 import type { Log } from '../base/diagnostic.ts';
-import type { Span } from '../base/source.ts';
 import { present } from '../base/invariant.ts';
-import type { TensorType } from '../base/type.ts';
+import type { Source, Span } from '../base/source.ts';
+import { showType } from '../base/type.ts';
+import type { TemplateAst, TensorDecl } from '../1-syntax/ast.ts';
 import type { Hole, Template } from '../1-syntax/template.ts';
 import { fromHole } from './arguments.ts';
+import { dimOf } from './expressions.ts';
+import { checkArguments } from './givens.ts';
+import { makeContext } from './instances.ts';
 import type { Body, Instance, Model, TypedExpr, WeightDecl } from './model.ts';
-import { makeContext } from './statements.ts';
+import { dtypeOf, typeOf } from './operands.ts';
+import { type Context, type Given, makePlace, makeScope } from './scope.ts';
 
 /**
  * The model that `template` is for these parameters, or undefined with mistakes in `log`. Its input
- * is token ids, i32 [t]; its result [t, vocab].
+ * is token ids, i32 [t]; its result logits, f32 [t, vocab].
  */
 export function checkModel(
   template: Template,
   params: Readonly<Record<string, Hole>>,
   log: Log,
 ): Model | undefined {
-  const ctx = makeContext(log);
-  const span: Span = { source: template.source, start: 0, end: 0 };
-  const type: TensorType = { dtype: 'i32', shape: [symbol('t')] };
-  const ids: TypedExpr = { kind: 'step', field: 'ids', span, types: [type] };
-  const args = new Map(Object.entries(params).map(([name, h]) => [name, fromHole(h)]));
-  const root = ctx.instantiate({ path: '', source: '', template, args, span: titleOf(span) }, [ids]);
-  if (!root || log.failed) return undefined;
-  const [input] = root.inputs;
+  return guardDepth(log, titleOf(template.source), () => {
+    const ctx = makeContext(log, 'exact');
+    const ast = ctx.astOf(template);
+    if (!ast) return undefined;
+    const span = ast.name.span;
+    const args = Object.entries(params).map(([text, hole]): Given => ({
+      name: { text, span },
+      value: fromHole(log, hole, span),
+      span,
+    }));
+    if (!checkInput(log, ast) || !checkArguments(ctx, template, args, span)) return undefined;
+    const types = [{ dtype: 'i32', shape: [symbol('t')] }] as const;
+    const ids: TypedExpr = { kind: 'step', field: 'ids', span, types };
+    const root = ctx.instantiate({ path: '', source: '', template, args, span }, [ids]);
+    if (!root || log.failed || !checkResult(log, root)) return undefined;
+    return {
+      name: root.block,
+      params: root.params,
+      input: present(root.inputs[0]),
+      body: root.body,
+      result: present(root.results[0]),
+    };
+  });
+}
+
+/**
+ * Checks a template alone, for every value of its parameters: sizes are symbols, and both ways of an
+ * `if` are looked at. True where no mistake was found.
+ */
+export function checkBlock(template: Template, log: Log): boolean {
+  guardDepth(log, titleOf(template.source), () => {
+    const ctx = makeContext(log, 'open');
+    const ast = ctx.astOf(template);
+    if (!ast) return undefined;
+    const inputs = ast.inputs.map((i) => openInput(ctx, ast, i));
+    const span = ast.name.span;
+    return ctx.instantiate({ path: '', source: '', template, args: [], span }, inputs);
+  });
+  return !log.failed;
+}
+
+/** An input with the sizes that its shape names; any leading axes are rows. */
+function openInput(ctx: Context, ast: TemplateAst, input: TensorDecl): TypedExpr | undefined {
+  const { shape, name } = input;
+  const scope = makeScope({ kind: 'block', source: name.span.source, holes: [] });
+  const sizes = ast.params.filter((p) => p.type.kind === 'name' && p.type.name.text === 'int');
+  const dims = [...ast.inputs.flatMap((i) => i.shape.dims)];
+  const names = dims.flatMap((d) => (d.kind === 'name' ? [d.name] : []));
+  for (const text of ['t', ...names, ...sizes.map((p) => p.name.text)]) {
+    scope.names.set(text, { kind: 'dim', dim: symbol(text) });
+  }
+  const place = makePlace('', '');
+  const own = shape.dims.map((d) => dimOf(ctx, scope, place, d)).filter((d) => d !== undefined);
+  const dtype = dtypeOf(ctx, shape.dtype);
+  if (!dtype || own.length !== shape.dims.length) return undefined;
+  const all = shape.rest ? [symbol('t'), ...own] : own;
+  return { kind: 'local', name: name.text, span: name.span, types: [{ dtype, shape: all }] };
+}
+
+function checkInput(log: Log, ast: TemplateAst): boolean {
+  const [input, other] = ast.inputs;
+  const [dim] = input?.shape.dims ?? [];
+  const isIds =
+    input?.shape.dtype?.text === 'i32' &&
+    input.shape.dims.length === 1 &&
+    dim?.kind === 'name' &&
+    dim.name === 't';
+  if (isIds && !other) return true;
+  log.report('model/input', { name: ast.name.text }, [
+    { span: other?.name.span ?? input?.name.span ?? ast.name.span, text: '' },
+  ]);
+  return false;
+}
+
+function checkResult(log: Log, root: Instance): boolean {
   const [result] = root.results;
-  return {
-    name: root.block,
-    params: root.params,
-    input: present(input),
-    body: root.body,
-    result: present(result),
-  };
+  const type = result?.types[0];
+  const [rows, vocab] = type?.shape ?? [];
+  const isLogits =
+    root.results.length === 1 &&
+    type?.dtype === 'f32' &&
+    type.shape.length === 2 &&
+    rows !== undefined &&
+    sameDim(rows, symbol('t')) &&
+    typeof vocab === 'number';
+  if (isLogits) return true;
+  const found = root.results.map((r) => showType(typeOf(r))).join(', ');
+  log.report('model/result', { name: root.block, found }, [
+    { span: result?.span ?? root.span, text: `this is ${found}` },
+  ]);
+  return false;
+}
+
+/** Templates nested deeper than a machine's stack are a mistake, not a crash. */
+function guardDepth<T>(log: Log, span: Span, check: () => T): T | undefined {
+  try {
+    return check();
+  } catch (e) {
+    if (!(e instanceof RangeError)) throw e;
+    log.report('syntax/too-deep', {}, [{ span, text: '' }]);
+    return undefined;
+  }
 }
 
 /** The template's first word, which mistakes of the whole point at. */
-function titleOf(span: Span): Span {
-  const start = span.source.text.search(/\S/);
-  const word = /^\w+/.exec(span.source.text.slice(start))?.[0] ?? ' ';
-  return { source: span.source, start, end: start + word.length };
+function titleOf(source: Source): Span {
+  const start = Math.max(0, source.text.search(/\S/));
+  const word = /^\w+/.exec(source.text.slice(start))?.[0] ?? ' ';
+  return { source, start, end: start + word.length };
 }
 
 /** Every instance of a body, nested ones after their parent; layers of a loop once. */

@@ -1,13 +1,22 @@
 /** Expressions of templates: compile-time values are computed, the rest becomes typed ops. */
-import { type Dim, constantDim, symbol } from '../base/dim.ts';
-import { present, unreachable } from '../base/invariant.ts';
+import {
+  type Dim,
+  constantDim,
+  productDim,
+  sameDim,
+  showDim,
+  showShape,
+  symbol,
+} from '../base/dim.ts';
+import { unreachable } from '../base/invariant.ts';
 import { nearestName } from '../base/messages.ts';
 import type { Span } from '../base/source.ts';
+import { showType } from '../base/type.ts';
 import type { OpName } from '../ops/index.ts';
-import type { BinaryOp, ExprAst, ShapeAst } from '../1-syntax/ast.ts';
+import type { BinaryOp, ExprAst } from '../1-syntax/ast.ts';
 import { fromHole } from './arguments.ts';
 import { callOf } from './calls.ts';
-import { operandOf, resultOf, tensorThing, wrongKind } from './operands.ts';
+import { operandOf, resultOf, tensorThing, typeOf, wrongKind } from './operands.ts';
 import {
   type Context,
   type Place,
@@ -15,10 +24,11 @@ import {
   type Thing,
   describe,
   errorThing,
+  isError,
   lookup,
   namesIn,
 } from './scope.ts';
-import { binaryValue, negate, number } from './values.ts';
+import { agreed, binaryValue, negate, number } from './values.ts';
 
 export function elaborate(ctx: Context, scope: Scope, place: Place, e: ExprAst): Thing {
   const go = (x: ExprAst): Thing => elaborate(ctx, scope, place, x);
@@ -30,29 +40,32 @@ export function elaborate(ctx: Context, scope: Scope, place: Place, e: ExprAst):
     case 'bool':
       return { kind: 'bool', value: e.value };
     case 'hole':
-      return fromHole(present(scope.template.holes[e.index], 'hole'));
+      return fromHole(ctx.log, scope.template.holes[e.index], e.span);
     case 'name':
       return nameThing(ctx, scope, e.name, e.span);
-    case 'list':
-      return { kind: 'list', items: e.items.map(go) };
+    case 'list': {
+      const items = e.items.map(go);
+      return items.some(isError) ? errorThing : { kind: 'list', items };
+    }
     case 'lambda':
       return { kind: 'lambda', params: e.params, body: e.body, scope };
     case 'if': {
       const when = go(e.when);
       if (when.kind === 'error') return errorThing;
-      if (when.kind !== 'bool') return wrongKind(ctx, e.when.span, 'if', 'a truth value', when);
+      if (when.kind === 'open') return agreed(go(e.a), go(e.b));
+      if (when.kind !== 'bool') return wrongKind(ctx, e.when.span, 'if', 'true or false', when);
       return go(when.value ? e.a : e.b);
     }
     case 'unary':
-      return unaryThing(ctx, place, e, go(e.of));
+      return unaryThing(ctx, e, go(e.of));
     case 'binary':
-      return binaryThing(ctx, place, e.op, go(e.a), go(e.b), e);
+      return binaryThing(ctx, e, go(e.a), go(e.b));
     case 'index':
-      return indexThing(ctx, place, go(e.of), go(e.at), e);
+      return indexThing(ctx, e, go(e.of), go(e.at));
     case 'member':
       return memberThing(ctx, scope, place, e);
     case 'as':
-      return reshape(ctx, scope, place, go(e.of), e.shape, e.span);
+      return reshape(ctx, scope, place, e);
     case 'call':
       return callOf(
         { ctx, scope, place, elaborate: go, elaborateIn: (x, s) => elaborate(ctx, s, place, x) },
@@ -79,17 +92,15 @@ function nameThing(ctx: Context, scope: Scope, name: string, span: Span): Thing 
   return errorThing;
 }
 
-function unaryThing(
-  ctx: Context,
-  place: Place,
-  e: Extract<ExprAst, { kind: 'unary' }>,
-  of: Thing,
-): Thing {
+type ExprOf<K extends ExprAst['kind']> = Extract<ExprAst, { readonly kind: K }>;
+
+function unaryThing(ctx: Context, e: ExprOf<'unary'>, of: Thing): Thing {
   if (of.kind === 'error') return of;
   if (e.op === 'not') {
+    if (of.kind === 'open') return of;
     return of.kind === 'bool'
       ? { kind: 'bool', value: !of.value }
-      : wrongKind(ctx, e.of.span, 'not', 'a truth value', of);
+      : wrongKind(ctx, e.of.span, 'not', 'true or false', of);
   }
   const value = negate(of);
   if (value) return value;
@@ -106,21 +117,16 @@ const operatorOps: Partial<Record<BinaryOp, OpName>> = {
   '@': 'matmul',
 };
 
-function binaryThing(
-  ctx: Context,
-  _place: Place,
-  op: BinaryOp,
-  a: Thing,
-  b: Thing,
-  e: Extract<ExprAst, { kind: 'binary' }>,
-): Thing {
+function binaryThing(ctx: Context, e: ExprOf<'binary'>, a: Thing, b: Thing): Thing {
+  const { op } = e;
   if (a.kind === 'error' || b.kind === 'error') return errorThing;
   const value = binaryValue(op, a, b);
   if (value) return value;
   const name = operatorOps[op];
   if (!name || (a.kind !== 'tensor' && b.kind !== 'tensor')) {
     ctx.log.report('value/operands', { op, left: describe(a), right: describe(b) }, [
-      { span: e.span, text: '' },
+      { span: e.a.span, text: `this is ${describe(a)}` },
+      { span: e.b.span, text: `this is ${describe(b)}` },
     ]);
     return errorThing;
   }
@@ -130,15 +136,13 @@ function binaryThing(
   return resultOf(ctx, name, [x, y], name === 'matmul' ? { nk: false } : {}, e.span);
 }
 
-function indexThing(
-  ctx: Context,
-  _place: Place,
-  of: Thing,
-  at: Thing,
-  e: Extract<ExprAst, { kind: 'index' }>,
-): Thing {
+function indexThing(ctx: Context, e: ExprOf<'index'>, of: Thing, at: Thing): Thing {
   if (of.kind === 'error' || at.kind === 'error') return errorThing;
+  if (of.kind === 'open') {
+    return { kind: 'open', type: of.type?.kind === 'list' ? of.type.of : undefined };
+  }
   if (of.kind === 'list') {
+    if (at.kind === 'open' || at.kind === 'dim') return of.items[0] ?? errorThing;
     if (at.kind !== 'int') return wrongKind(ctx, e.at.span, 'an index', 'a whole number', at);
     const item = of.items[at.value];
     if (item) return item;
@@ -153,12 +157,7 @@ function indexThing(
 }
 
 /** `x.T` transposes; `a.b` is the weight or instance declared under that path. */
-function memberThing(
-  ctx: Context,
-  scope: Scope,
-  place: Place,
-  e: Extract<ExprAst, { kind: 'member' }>,
-): Thing {
+function memberThing(ctx: Context, scope: Scope, place: Place, e: ExprOf<'member'>): Thing {
   const path = pathOf(e);
   const found = path === undefined ? undefined : lookup(scope, path);
   if (found) return found;
@@ -178,31 +177,52 @@ function pathOf(e: ExprAst): string | undefined {
   return outer === undefined ? undefined : `${outer}.${e.name}`;
 }
 
-function reshape(
-  ctx: Context,
-  scope: Scope,
-  place: Place,
-  of: Thing,
-  shape: ShapeAst,
-  span: Span,
-): Thing {
-  const x = operandOf(ctx, of, span, 'as');
-  const dims = shape.dims.map((d) => dimOf(ctx, scope, place, d));
-  if (!x || dims.some((d) => d === undefined)) return errorThing;
-  const sizes = dims.map((d) => constantDim(present(d)) ?? 0);
-  return resultOf(ctx, 'reshape', [x], { shape: sizes }, span);
+/** `x as [..]`: the same elements in row-major order under another shape. */
+function reshape(ctx: Context, scope: Scope, place: Place, e: ExprOf<'as'>): Thing {
+  const x = operandOf(ctx, elaborate(ctx, scope, place, e.of), e.of.span, 'as');
+  const shape = e.shape.dims.map((d) => dimOf(ctx, scope, place, d)).filter((d) => d !== undefined);
+  if (!x || shape.length !== e.shape.dims.length) return errorThing;
+  const type = typeOf(x);
+  const row = type.shape[0];
+  const stepAt = shape.findIndex((d) => sameDim(d, symbol('t')));
+  const whole = sameDim(productDim(shape), productDim(type.shape));
+  // Rows of a step may lie anywhere in a batch: they stay rows.
+  const rowsStay = stepAt < 0 || (stepAt === 0 && row !== undefined && sameDim(row, symbol('t')));
+  if (e.shape.rest || e.shape.dtype || !whole || !rowsStay) {
+    ctx.log.report('shape/reshape', { from: showType(type), to: textOf(e.shape.span) }, [
+      { span: e.of.span, text: `this is ${showType(type)}` },
+      { span: e.shape.span, text: `this is ${showShape(shape)}` },
+    ]);
+    return errorThing;
+  }
+  const sizes = shape.map((d) => constantDim(d) ?? 0);
+  const types = [{ dtype: type.dtype, shape }];
+  const attrs = { shape: sizes };
+  return tensorThing({ kind: 'op', op: 'reshape', inputs: [x], attrs, span: e.span, types });
 }
 
-/** An expression as a size: a whole number of at least 1, or t. */
+const textOf = (span: Span): string => span.source.text.slice(span.start, span.end);
+
+/** An expression as a size: a whole number of at least 1, `t`, or a polynomial of open sizes. */
 export function dimOf(ctx: Context, scope: Scope, place: Place, e: ExprAst): Dim | undefined {
   const t = elaborate(ctx, scope, place, e);
-  if (t.kind === 'error') return undefined;
-  if (t.kind === 'dim') return t.dim;
-  if (t.kind === 'int' && t.value >= 1) return t.value;
-  if (t.kind === 'int' || t.kind === 'real') {
-    ctx.log.report('shape/size', { found: String(t.value) }, [{ span: e.span, text: '' }]);
-    return undefined;
+  const labels = [{ span: e.span, text: '' }];
+  switch (t.kind) {
+    case 'error':
+      return undefined;
+    case 'dim':
+      if (ctx.mode === 'open' || sameDim(t.dim, symbol('t'))) return t.dim;
+      ctx.log.report('shape/size', { found: showDim(t.dim) }, labels);
+      return undefined;
+    case 'open':
+      return symbol(`(${textOf(e.span)})`);
+    case 'int':
+    case 'real':
+      if (t.kind === 'int' && t.value >= 1) return t.value;
+      ctx.log.report('shape/size', { found: String(t.value) }, labels);
+      return undefined;
+    default:
+      wrongKind(ctx, e.span, 'a size', 'a whole number', t);
+      return undefined;
   }
-  wrongKind(ctx, e.span, 'a size', 'a whole number', t);
-  return undefined;
 }

@@ -1,9 +1,12 @@
 /** Typed operands and results of ops. */
+import { type Dim, sameDim, symbol } from '../base/dim.ts';
 import { present } from '../base/invariant.ts';
+import { nearestName } from '../base/messages.ts';
 import type { Span } from '../base/source.ts';
-import { type TensorType, showType } from '../base/type.ts';
+import { type DType, type TensorType, bytesOf, showType } from '../base/type.ts';
 import { type OpName, opOf } from '../ops/index.ts';
 import { type Attrs, isProblem } from '../ops/op.ts';
+import type { Name } from '../1-syntax/ast.ts';
 import type { TypedExpr } from './model.ts';
 import { type Context, type Thing, describe, errorThing } from './scope.ts';
 
@@ -23,9 +26,9 @@ export function wrongKind(
 /** A thing as an operand: a tensor of one result, or a number as a scalar. */
 export function operandOf(ctx: Context, t: Thing, span: Span, what: string): TypedExpr | undefined {
   if (t.kind === 'error') return undefined;
-  if (t.kind === 'int' || t.kind === 'real') {
-    return { kind: 'constant', value: t.value, span, types: [{ dtype: 'f32', shape: [] }] };
-  }
+  if (t.kind === 'int' || t.kind === 'real') return scalar(t.value, span);
+  // The value of a number that is open changes no type.
+  if (ctx.mode === 'open' && (t.kind === 'open' || t.kind === 'dim')) return scalar(1, span);
   if (t.kind === 'tensor') {
     if (t.expr.types.length === 1) return t.expr;
     ctx.log.report('call/results', { of: what, found: t.expr.types.length, expected: 1 }, [
@@ -37,7 +40,38 @@ export function operandOf(ctx: Context, t: Thing, span: Span, what: string): Typ
   return undefined;
 }
 
+const scalar = (value: number, span: Span): TypedExpr => ({
+  kind: 'constant',
+  value,
+  span,
+  types: [{ dtype: 'f32', shape: [] }],
+});
+
+/** The element type that a shape names, f32 where it names none. */
+export function dtypeOf(ctx: Context, name: Name | undefined): DType | undefined {
+  if (!name) return 'f32';
+  const dtypes = Object.keys(bytesOf);
+  const isDType = (text: string): text is DType => dtypes.includes(text);
+  if (isDType(name.text)) return name.text;
+  const nearest = nearestName(name.text, dtypes);
+  ctx.log.report('name/unknown-type', { name: name.text, nearest }, [
+    { span: name.span, text: '' },
+  ]);
+  return undefined;
+}
+
 export const typeOf = (e: TypedExpr): TensorType => present(e.types[0]);
+
+/**
+ * The tokens of a step are no axis to compute over: sequences of other users may stand beside each
+ * other in it. What is made of rows has rows, and they come first.
+ */
+function rowsLead(result: TensorType, operands: readonly TensorType[]): boolean {
+  const isRow = (d: Dim | undefined): boolean =>
+    d !== undefined && (sameDim(d, symbol('t')) || sameDim(d, symbol('c')));
+  const has = operands.some((t) => t.shape.some(isRow));
+  return (!has || isRow(result.shape[0])) && !result.shape.slice(1).some(isRow);
+}
 
 /** An op on typed operands; a mistake is reported at the operands that the op names. */
 export function resultOf(
@@ -67,6 +101,11 @@ export function resultOf(
       }),
       ...(inferred.help === undefined ? {} : { help: inferred.help }),
     });
+    return errorThing;
+  }
+  const strayed = inferred.find((t) => !rowsLead(t, types));
+  if (strayed) {
+    ctx.log.report('shape/rows', { of: name, found: showType(strayed) }, [{ span, text: '' }]);
     return errorThing;
   }
   return tensorThing({

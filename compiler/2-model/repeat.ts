@@ -1,12 +1,26 @@
 /** Repeats: every layer is elaborated with its own choices; equal ones fold into runs of loops. */
+import { present } from '../base/invariant.ts';
+import type { Span } from '../base/source.ts';
 import { sameType, showType } from '../base/type.ts';
 import type { StmtAst } from '../1-syntax/ast.ts';
 import { elaborate } from './expressions.ts';
-import type { Body, Repeat, Run, TypedExpr } from './model.ts';
+import { foldLayers, layerMark } from './fold.ts';
+import { choicesOf } from './layer-choices.ts';
+import type { Body, TypedExpr } from './model.ts';
 import { tensorThing, typeOf, wrongKind } from './operands.ts';
-import { type Context, type Place, type Scope, joinPath } from './scope.ts';
+import {
+  type Context,
+  type Place,
+  type Scope,
+  type Thing,
+  joinPath,
+  lookup,
+  makePlace,
+  makeScope,
+} from './scope.ts';
+import { openOf } from './values.ts';
 
-type RepeatAst = Extract<StmtAst, { kind: 'repeat' }>;
+type RepeatAst = Extract<StmtAst, { readonly kind: 'repeat' }>;
 
 export interface RepeatSite {
   readonly ctx: Context;
@@ -20,75 +34,106 @@ export interface RepeatSite {
   ): readonly TypedExpr[] | 'failed' | undefined;
 }
 
-/** Stands for the layer's number in paths until the runs are known. */
-const mark = '{@}';
+/** Tensors that a layer reads as the layer before left them, by name, as they were at first. */
+type Carried = Map<string, TypedExpr>;
+
+/** More layers than this are a mistake: no published model comes near. */
+const mostLayers = 1 << 16;
 
 /** True unless a mistake was found. */
 export function elaborateRepeat(site: RepeatSite, s: RepeatAst): boolean {
   const { ctx, scope, place } = site;
   const count = elaborate(ctx, scope, place, s.count);
   if (count.kind === 'error') return false;
-  if (count.kind !== 'int' || count.value < 1) {
-    wrongKind(ctx, s.count.span, 'repeat', 'a whole number of at least 1', count);
+  if (count.kind === 'dim' || count.kind === 'open') return openRepeat(site, s, count);
+  if (count.kind !== 'int' || count.value < 1 || count.value > mostLayers) {
+    const expected = `a whole number from 1 to ${mostLayers}`;
+    wrongKind(ctx, s.count.span, 'the count of a repeat', expected, count);
     return false;
   }
-  const carried = new Map<string, TypedExpr>();
+  // Loops do not nest: layers inside layers are written out.
+  const nested = place.path.includes(layerMark);
+  return nested ? writeOut(site, s, count.value) : foldRepeat(site, s, count.value);
+}
+
+function foldRepeat(site: RepeatSite, s: RepeatAst, count: number): boolean {
+  const { scope, place } = site;
+  const carried: Carried = new Map();
+  const choices = choicesOf(s.body, s.variable.text, scope);
+  const known = new Map<string, Body>();
   const bodies: Body[] = [];
-  for (let layer = 0; layer < count.value; layer++) {
-    const inner: Scope = { names: new Map(), outer: scope, template: scope.template };
-    inner.names.set(s.variable.text, { kind: 'int', value: layer });
-    const own: Place = {
-      path: joinPath(place.path, s.name.text, mark),
-      source: joinPath(place.source, s.from?.value ?? s.name.text, mark),
-      statements: [],
-      weights: [],
-      parts: [],
-      states: new Set(),
-    };
-    const returned = site.runStatements(ctx, inner, own, s.body);
-    if (returned === 'failed') return false;
-    if (returned) {
-      ctx.log.report(
-        'type/kind',
-        { what: 'repeat', expected: 'a body without return', found: 'a return' },
-        [{ span: s.span, text: '' }],
-      );
-      return false;
-    }
-    if (!carry(site, s, inner, carried)) return false;
-    bodies.push({
-      weights: own.weights,
-      instances: own.parts.flatMap((p) => p.instance ?? []),
-      statements: own.statements,
-    });
+  for (let layer = 0; layer < count; layer++) {
+    const key = choices(layer);
+    const body = known.get(key) ?? elaborateLayer(site, s, layer, carried);
+    if (!body) return false;
+    known.set(key, body);
+    bodies.push(body);
   }
-  const repeat: Repeat = {
+  place.statements.push({
     kind: 'repeat',
     carried: [...carried].map(([name, e]) => ({ name, type: typeOf(e) })),
-    runs: fold(bodies),
+    runs: foldLayers(bodies),
     span: s.span,
-  };
-  place.statements.push(repeat);
-  for (const [name, e] of carried)
-    scope.names.set(name, tensorThing({ ...e, kind: 'local', name }));
+  });
+  settle(scope, carried);
   return true;
 }
 
-/** Tensors of the outer scope that the body assigned keep their type from round to round. */
-function carry(
+function elaborateLayer(
   site: RepeatSite,
   s: RepeatAst,
-  inner: Scope,
-  carried: Map<string, TypedExpr>,
+  layer: number,
+  carried: Carried,
+): Body | undefined {
+  const own = makePlace(...pathsOf(site.place, s, layerMark));
+  if (!runLayer(site, s, own, { kind: 'int', value: layer }, carried)) return undefined;
+  return {
+    weights: own.weights,
+    instances: own.parts.flatMap((p) => p.instance ?? []),
+    statements: own.statements,
+  };
+}
+
+const pathsOf = (place: Place, s: RepeatAst, layer: string): readonly [string, string] => [
+  joinPath(place.path, s.name.text, layer),
+  joinPath(place.source, s.from?.value ?? s.name.text, layer),
+];
+
+/** Runs the body for one layer; true unless a mistake was found. */
+function runLayer(
+  site: RepeatSite,
+  s: RepeatAst,
+  own: Place,
+  layer: Thing,
+  carried: Carried,
 ): boolean {
+  const { ctx, scope } = site;
+  const inner = makeScope(scope.template, scope);
+  inner.names.set(s.variable.text, layer);
+  inner.fixed.add(s.variable.text);
+  const returned = site.runStatements(ctx, inner, own, s.body);
+  if (returned === 'failed') return false;
+  if (returned) {
+    const found = present(returned[0]);
+    const expected = 'a body that assigns and does not return';
+    ctx.log.report('type/kind', { what: 'repeat', expected, found: 'a return' }, [
+      { span: found.span, text: 'this is returned' },
+    ]);
+    return false;
+  }
+  return carry(ctx, scope, inner, s.span, carried);
+}
+
+/** Tensors of the outer scope that the body assigned keep their type from round to round. */
+function carry(ctx: Context, outer: Scope, inner: Scope, span: Span, carried: Carried): boolean {
   for (const [name, t] of inner.names) {
-    const before = site.scope.names.get(name);
+    const before = lookup(outer, name);
     if (before?.kind !== 'tensor' || t.kind !== 'tensor') continue;
     const [was, is] = [typeOf(before.expr), typeOf(t.expr)];
     if (!sameType(was, is)) {
-      site.ctx.log.report('repeat/changed', { name, before: showType(was), after: showType(is) }, [
+      ctx.log.report('repeat/changed', { name, before: showType(was), after: showType(is) }, [
         { span: t.expr.span, text: `this is ${showType(is)}` },
-        { span: s.span, text: 'in this repeat' },
+        { span, text: 'in this repeat' },
       ]);
       return false;
     }
@@ -97,72 +142,34 @@ function carry(
   return true;
 }
 
-/** Layers to runs: the longest repetition of a short pattern first, from the front. */
-function fold(bodies: readonly Body[]): Run[] {
-  const keys = bodies.map(keyOf);
-  const numbers = new Map<string, number>();
-  const ids = keys.map((k) => {
-    const id = numbers.get(k) ?? numbers.size;
-    numbers.set(k, id);
-    return id;
-  });
-  const runs: Run[] = [];
-  for (let first = 0; first < ids.length;) {
-    const { period, count } = bestPattern(ids, first);
-    runs.push({
-      first,
-      count,
-      bodies: bodies
-        .slice(first, first + period)
-        .map((b, i) => placed(b, `{${first + i}+${period}i}`)),
-    });
-    first += period * count;
+function settle(scope: Scope, carried: Carried): void {
+  for (const [name, { span, types }] of carried) {
+    scope.names.set(name, tensorThing({ kind: 'local', name, span, types }));
   }
-  return runs;
 }
 
-/** The pattern from `first` on that covers most layers; the shortest such. */
-function bestPattern(ids: readonly number[], first: number): { period: number; count: number } {
-  let best = { period: 1, count: 1 };
-  const left = ids.length - first;
-  for (let period = 1; period * 2 <= left; period++) {
-    let count = 1;
-    const same = (round: number): boolean =>
-      Array.from(
-        { length: period },
-        (_, i) => ids[first + i] === ids[first + round * period + i],
-      ).every(Boolean);
-    while ((count + 1) * period <= left && same(count)) count++;
-    const covers = count > 1 ? count * period : 1;
-    if (covers > (best.count > 1 ? best.count * best.period : 1)) best = { period, count };
+/** Each layer's statements after the other in the surrounding body. */
+function writeOut(site: RepeatSite, s: RepeatAst, count: number): boolean {
+  const { scope, place } = site;
+  const carried: Carried = new Map();
+  for (let layer = 0; layer < count; layer++) {
+    const [path, source] = pathsOf(place, s, String(layer));
+    const own: Place = { ...place, path, source };
+    if (!runLayer(site, s, own, { kind: 'int', value: layer }, carried)) return false;
+    settle(scope, carried);
   }
-  return best;
+  return true;
 }
 
-/** A body's structure as text, places in the source left out. */
-const keyOf = (b: Body): string =>
-  JSON.stringify(b, (key, value: unknown) =>
-    key === 'span' ? undefined : value instanceof Map ? [...value] : value,
-  );
-
-/** The body with the mark in every path replaced. */
-function placed(body: Body, by: string): Body {
-  const known = new Map<object, unknown>();
-  const visit = (v: unknown): unknown => {
-    if (typeof v === 'string') return v.replace(mark, by);
-    if (typeof v !== 'object' || v === null || v instanceof Map) return v;
-    const had = known.get(v);
-    if (had !== undefined) return had;
-    if (Array.isArray(v)) {
-      const copy: unknown[] = [];
-      known.set(v, copy);
-      for (const x of v) copy.push(visit(x));
-      return copy;
-    }
-    const copy: Record<string, unknown> = {};
-    known.set(v, copy);
-    for (const [key, x] of Object.entries(v)) copy[key] = key === 'span' ? x : visit(x);
-    return copy;
-  };
-  return visit(body) as Body; // the same structure with other strings
+/** A block checked alone runs the body once, for a layer that it does not know. */
+function openRepeat(site: RepeatSite, s: RepeatAst, count: Thing): boolean {
+  if (site.ctx.mode !== 'open') {
+    wrongKind(site.ctx, s.count.span, 'the count of a repeat', 'a whole number', count);
+    return false;
+  }
+  const carried: Carried = new Map();
+  const own = makePlace(...pathsOf(site.place, s, layerMark));
+  if (!runLayer(site, s, own, openOf('int'), carried)) return false;
+  settle(site.scope, carried);
+  return true;
 }

@@ -1,8 +1,8 @@
 /** What names stand for while a template is checked. */
-import type { Dim } from '../base/dim.ts';
+import { type Dim, showDim } from '../base/dim.ts';
 import type { Log } from '../base/diagnostic.ts';
 import type { Span } from '../base/source.ts';
-import type { ExprAst, Name } from '../1-syntax/ast.ts';
+import type { ExprAst, Name, TemplateAst, TypeAst } from '../1-syntax/ast.ts';
 import type { Template } from '../1-syntax/template.ts';
 import type { Instance, Statement, TypedExpr, WeightDecl } from './model.ts';
 
@@ -15,8 +15,10 @@ export type Constant =
 
 export type Thing =
   | Constant
-  /** A size that only a step knows: t. */
+  /** A whole number that is a symbol here: `t`, or a size of a block that is checked alone. */
   | { readonly kind: 'dim'; readonly dim: Dim }
+  /** A value that a block checked alone does not know; its type where that is known. */
+  | { readonly kind: 'open'; readonly type: TypeAst | undefined }
   /** A tensor, or several results of one call. */
   | { readonly kind: 'tensor'; readonly expr: TypedExpr }
   | { readonly kind: 'template'; readonly template: Template }
@@ -30,22 +32,38 @@ export type Thing =
   /** Stands for anything that a mistake has already been reported for. */
   | { readonly kind: 'error' };
 
+/** An argument as a call or a `use` gives it; without a name it counts by position. */
+export interface Given {
+  readonly name: Name | undefined;
+  readonly value: Thing;
+  readonly span: Span;
+}
+
 /** A named instance, elaborated when it is first called: its sizes come from the arguments. */
 export interface Part {
   readonly path: string;
   readonly source: string;
   readonly template: Template;
-  readonly args: ReadonlyMap<string, Thing>;
+  readonly args: readonly Given[];
   readonly span: Span;
   instance: Instance | undefined;
 }
 
 export interface Scope {
   readonly names: Map<string, Thing>;
+  /** Names that stand for one thing throughout: sizes, parameters, weights, instances. */
+  readonly fixed: Set<string>;
   readonly outer: Scope | undefined;
   /** The template whose text is being read: holes are its. */
   readonly template: Template;
 }
+
+export const makeScope = (template: Template, outer?: Scope): Scope => ({
+  names: new Map(),
+  fixed: new Set(),
+  outer,
+  template,
+});
 
 /** Where declarations go while statements are elaborated. */
 export interface Place {
@@ -58,12 +76,28 @@ export interface Place {
   readonly states: Set<string>;
 }
 
+export const makePlace = (path: string, source: string): Place => ({
+  path,
+  source,
+  statements: [],
+  weights: [],
+  parts: [],
+  states: new Set(),
+});
+
 export interface Context {
   readonly log: Log;
-  /** Names of the blocks being elaborated, outermost first. */
+  /** `open`: a block is checked alone, and sizes and parameters may be unknown. */
+  readonly mode: 'exact' | 'open';
+  /** Blocks being elaborated, outermost first. */
   readonly stack: { readonly template: Template; readonly name: string }[];
-  /** Elaborates a block for arguments of these types; undefined after a mistake. */
-  instantiate(part: Omit<Part, 'instance'>, inputs: readonly TypedExpr[]): Instance | undefined;
+  /** The tree of a template, parsed once; undefined after a mistake. */
+  astOf(template: Template): TemplateAst | undefined;
+  /** Elaborates a block for its arguments; undefined after a mistake. */
+  instantiate(
+    part: Omit<Part, 'instance'>,
+    inputs: readonly (TypedExpr | undefined)[],
+  ): Instance | undefined;
 }
 
 export const errorThing: Thing = { kind: 'error' };
@@ -76,6 +110,14 @@ export function lookup(scope: Scope, name: string): Thing | undefined {
   return undefined;
 }
 
+export function isFixed(scope: Scope, name: string): boolean {
+  for (let s: Scope | undefined = scope; s; s = s.outer) {
+    if (s.fixed.has(name)) return true;
+    if (s.names.has(name)) return false;
+  }
+  return false;
+}
+
 export function* namesIn(scope: Scope): Generator<string> {
   for (let s: Scope | undefined = scope; s; s = s.outer) yield* s.names.keys();
 }
@@ -83,22 +125,29 @@ export function* namesIn(scope: Scope): Generator<string> {
 export const joinPath = (...parts: readonly string[]): string =>
   parts.filter((p) => p !== '').join('.');
 
+export const isError = (t: Thing): boolean => t.kind === 'error';
+
+export const showTypeAst = (t: TypeAst): string =>
+  t.kind === 'list' ? `[${showTypeAst(t.of)}]` : t.name.text;
+
 export function describe(t: Thing): string {
   switch (t.kind) {
     case 'int':
-      return 'a whole number';
+      return `the whole number ${t.value}`;
     case 'real':
-      return 'a number';
+      return `the number ${t.value}`;
     case 'bool':
-      return 'a truth value';
+      return `${t.value}`;
     case 'text':
-      return 'a text';
+      return `the text "${t.value}"`;
     case 'list':
-      return 'a list';
+      return `a list of ${t.items.length}`;
     case 'dim':
-      return 'a size that only a step knows';
+      return `the size ${showDim(t.dim)}, which is not known yet`;
+    case 'open':
+      return t.type ? `a value of type ${showTypeAst(t.type)}` : 'a value';
     case 'tensor':
-      return 'a tensor';
+      return t.expr.types.length === 1 ? 'a tensor' : `${t.expr.types.length} tensors`;
     case 'template':
       return 'a block';
     case 'lambda':

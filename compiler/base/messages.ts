@@ -19,6 +19,9 @@ export const messages = {
     ({ found, expected }) => `unexpected ${found}, expected ${expected}`,
   ),
   'syntax/character': message<{ found: string }>(({ found }) => `unexpected character ${found}`),
+  'syntax/too-deep': message<Readonly<Record<string, never>>>(
+    () => 'this template is nested too deeply',
+  ),
   'name/unknown': message<Unknown>(({ name, nearest }) => `unknown name ${name}${near(nearest)}`),
   'name/unknown-op': message<Unknown>(
     ({ name, nearest }) => `no op or instance named ${name}${near(nearest)}`,
@@ -52,11 +55,21 @@ export const messages = {
   'value/operands': message<{ op: string; left: string; right: string }>(
     ({ op, left, right }) => `${op} does not go with ${left} and ${right}`,
   ),
+  'value/hole': message<{ found: string }>(
+    ({ found }) =>
+      `expected a number, a truth value, a text, a block or a list of these, found ${found}`,
+  ),
+  'value/function': message<{ what: string }>(({ what }) => `there is no ${what}`),
   'shape/argument': message<{ of: string; name: string; expected: string; found: string }>(
     ({ of, name, expected, found }) => `${of}: ${name} has shape ${found}, expected ${expected}`,
   ),
-  'shape/dim': message<{ of: string; dim: string; left: string; right: string }>(
-    ({ of, dim, left, right }) => `${of}: the dimension ${dim} is ${left} here and ${right} there`,
+  'shape/reshape': message<{ from: string; to: string }>(
+    ({ from, to }) => `${from} cannot be read as ${to}`,
+    'the sizes multiply to the same number, and t stays the first axis',
+  ),
+  'shape/rows': message<{ of: string; found: string }>(
+    ({ of, found }) =>
+      `${of}: the rows of a step, t, must stay the first axis; this gives ${found}`,
   ),
   'shape/result': message<{ of: string; expected: string; found: string }>(
     ({ of, expected, found }) => `${of} returns ${found}, its signature says ${expected}`,
@@ -71,6 +84,10 @@ export const messages = {
   'block/weights-without-name': message<Named>(
     ({ name }) => `${name} has weights and needs a name`,
     'give it one with use, then call that',
+  ),
+  'model/input': message<Named>(({ name }) => `${name}: a model has one input, i32 [t]`),
+  'model/result': message<{ name: string; found: string }>(
+    ({ name, found }) => `${name}: a model returns f32 [t, vocab], found ${found}`,
   ),
   'repeat/changed': message<{ name: string; before: string; after: string }>(
     ({ name, before, after }) =>

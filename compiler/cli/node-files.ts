@@ -21,7 +21,10 @@ export const nodeFiles: Files = {
       while (done < length) {
         const { bytesRead } = await file.read(bytes, done, length - done, from + done);
         if (bytesRead === 0) {
-          throw new CheckpointError('checkpoint/truncated', `${path} ended ${length - done} bytes early`);
+          throw new CheckpointError(
+            'checkpoint/truncated',
+            `${path} ended ${length - done} bytes early`,
+          );
         }
         done += bytesRead;
       }
@@ -36,7 +39,10 @@ export const nodeFiles: Files = {
   },
   async replace(from, to) {
     const aside = `${to}.replaced-${process.pid}`;
-    const had = await stat(to).then(() => true, () => false);
+    const had = await stat(to).then(
+      () => true,
+      () => false,
+    );
     if (had) await rename(to, aside);
     try {
       await rename(from, to);
