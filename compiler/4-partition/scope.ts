@@ -5,6 +5,7 @@
  * stays within a unit of columns; what leads to an anchor's operand is recomputed on the way in if
  * nothing else needs it in memory; what remains runs row by row.
  */
+import { Graph, alg } from '@dagrejs/graphlib';
 import { invariant, present } from '../base/invariant.ts';
 import type { TensorType } from '../base/type.ts';
 import { type Node, type ValueId, inputsOf, resultsOf } from '../3-graph/graph.ts';
@@ -94,35 +95,14 @@ export function cutScope(scope: Scope): readonly Piece[] {
 
   /** True if the clusters, with `cluster` instead of clusterOf, can be put in some order. */
   function acyclic(cluster: (i: number) => number): boolean {
-    const next = new Map<number, Set<number>>();
+    const clusters = new Graph();
     edges.forEach((from, i) => {
       for (const d of from) {
         const [a, b] = [cluster(d), cluster(i)];
-        if (a === b) continue;
-        const set = next.get(a) ?? new Set<number>();
-        next.set(a, set.add(b));
+        if (a !== b) clusters.setEdge(String(a), String(b));
       }
     });
-    const state = new Map<number, 'open' | 'done'>();
-    for (const start of next.keys()) {
-      const stack = [{ node: start, rest: [...(next.get(start) ?? [])] }];
-      if (state.has(start)) continue;
-      state.set(start, 'open');
-      while (stack.length > 0) {
-        const top = present(stack.at(-1));
-        const to = top.rest.pop();
-        if (to === undefined) {
-          state.set(top.node, 'done');
-          stack.pop();
-        } else if (state.get(to) === 'open') {
-          return false;
-        } else if (!state.has(to)) {
-          state.set(to, 'open');
-          stack.push({ node: to, rest: [...(next.get(to) ?? [])] });
-        }
-      }
-    }
-    return true;
+    return alg.isAcyclic(clusters);
   }
 
   function absorbEpilogues(): void {
@@ -273,7 +253,9 @@ export function cutScope(scope: Scope): readonly Piece[] {
         if (own === undefined) return i;
         return own === g ? (into ?? own) : present(regionOf.get(own));
       };
-      if (into === undefined || !acyclic(cluster)) {
+      const earlier = into === undefined ? [] : present(regions.get(into));
+      // Threads share a region's groups among them: none may wait for another.
+      if (into === undefined || earlier.some((e) => meets(e, g)) || !acyclic(cluster)) {
         byOperand.set(keyOf(g), g);
         continue;
       }
@@ -282,6 +264,15 @@ export function cutScope(scope: Scope): readonly Piece[] {
       regionOf.set(g, into);
     }
     return regions;
+  }
+
+  /** A node of one group reads a result of the other. */
+  function meets(a: number, b: number): boolean {
+    return edges.some((from, i) => {
+      const own = groupOf.get(i);
+      const other = own === a ? b : own === b ? a : undefined;
+      return other !== undefined && from.some((d) => groupOf.get(d) === other);
+    });
   }
 
   function order(regions: ReadonlyMap<number, readonly number[]>): Piece[] {
