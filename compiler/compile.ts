@@ -14,6 +14,7 @@ import type { Model } from './2-model/model.ts';
 import type { Graph } from './3-graph/graph.ts';
 import { lowerModel } from './3-graph/lower.ts';
 import { simplify } from './3-graph/simplify.ts';
+import { verifyGraph } from './3-graph/verify.ts';
 import { partition } from './4-partition/partition.ts';
 import type { Plan } from './4-partition/plan.ts';
 import { buildProgram } from './6-program/build.ts';
@@ -61,6 +62,8 @@ export function compileGraph(
   if (log.failed) throw failureOf(log);
   const dtypeOf = (path: string): DType => weights?.weights.get(path)?.dtype ?? 'f32';
   const graph = simplify(lowerModel(model, dtypeOf), options.onRewrite);
+  const faults = verifyGraph(graph);
+  invariant(faults.length === 0, () => `graph of ${model.name}: ${faults.join('; ')}`);
   return { model, graph, weights };
 }
 

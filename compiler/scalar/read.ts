@@ -1,0 +1,160 @@
+/** Reads what `print.ts` writes of scalar expressions: those without lanes, loads or operands. */
+import { Failure } from '../base/failure.ts';
+import {
+  type ArithmeticOp,
+  type CompareOp,
+  type Expr,
+  type ScalarFn,
+  type ScalarType,
+  type UnaryOp,
+  arithmeticOps,
+  unaryOps,
+} from './expr.ts';
+import { boolSigns, compareLevel, numberSigns } from './print.ts';
+
+const compares: ReadonlyMap<string, CompareOp> = new Map([
+  ['<', 'lt'],
+  ['<=', 'le'],
+  ['>', 'gt'],
+  ['>=', 'ge'],
+  ['==', 'eq'],
+  ['!=', 'ne'],
+]);
+
+interface Sign {
+  readonly op: ArithmeticOp;
+  readonly level: number;
+}
+
+const signs: ReadonlyMap<string, Sign> = new Map(
+  arithmeticOps.flatMap((op) =>
+    [boolSigns[op], numberSigns[op]].flatMap((infix): [string, Sign][] =>
+      infix ? [[infix.sign, { op, level: infix.level }]] : [],
+    ),
+  ),
+);
+
+const number = /^-?(?:\d+\.\d*(?:e[+-]?\d+)?|\d+(?:e[+-]?\d+)?|Infinity|NaN)d?/;
+const token = /^(?:<<|>>|<=|>=|==|!=|[A-Za-z_]\w*|\S)/;
+const types: readonly ScalarType[] = ['f64', 'f32', 'i32', 'bool'];
+const mostDepth = 500;
+
+const bad = (text: string, why: string): never => {
+  throw new Failure('scalar/read', `${why} in the expression ${JSON.stringify(text.slice(0, 80))}`);
+};
+
+/** `|i, j| j <= i`, with the parameters' types in order. Throws Failure. */
+export function readFn(text: string, paramTypes: readonly ScalarType[]): ScalarFn {
+  const match = /^\|([^|]*)\| (.*)$/s.exec(text);
+  if (!match) return bad(text, 'no parameters');
+  const params = (match[1] ?? '').split(',').map((p) => p.trim());
+  const names = new Map(params.map((p, i) => [p, paramTypes[i] ?? 'f32']));
+  return { params, body: readExpr(match[2] ?? '', names) };
+}
+
+/** Throws Failure where the text is no expression over the variables in `names`. */
+export function readExpr(text: string, names: ReadonlyMap<string, ScalarType>): Expr {
+  let rest = text;
+  const skip = (): void => {
+    rest = rest.trimStart();
+  };
+  const peek = (): string => {
+    skip();
+    return token.exec(rest)?.[0] ?? '';
+  };
+  const take = (wanted?: string): string => {
+    const t = peek();
+    if (t === '' || (wanted !== undefined && t !== wanted)) {
+      return bad(text, `expected ${wanted ?? 'more'}, found ${t === '' ? 'the end' : t}`);
+    }
+    rest = rest.slice(t.length);
+    return t;
+  };
+  const e = binary(0, 0);
+  skip();
+  return rest === '' ? e : bad(text, `unexpected ${peek()}`);
+
+  function binary(level: number, depth: number): Expr {
+    if (depth > mostDepth) return bad(text, 'too many levels');
+    let a = primary(depth);
+    for (;;) {
+      const sign = peek();
+      const compare = compares.get(sign);
+      const arithmetic = signs.get(sign);
+      const own = compare ? compareLevel : arithmetic?.level;
+      if (own === undefined || own < level) return a;
+      take();
+      const b = binary(own + 1, depth + 1);
+      if (a.dtype !== b.dtype) return bad(text, `${a.dtype} ${sign} ${b.dtype}`);
+      if (compare) a = { op: compare, a, b, dtype: 'bool', lanes: 1 };
+      else if (arithmetic) a = { op: arithmetic.op, a, b, dtype: a.dtype, lanes: 1 };
+    }
+  }
+
+  function primary(depth: number): Expr {
+    skip();
+    const digits = number.exec(rest)?.[0];
+    if (digits !== undefined) {
+      rest = rest.slice(digits.length);
+      return constant(digits);
+    }
+    const t = take();
+    if (t === '(') {
+      const inner = binary(0, depth + 1);
+      take(')');
+      return inner;
+    }
+    if (t === '-') {
+      const a = primary(depth + 1);
+      return { op: 'neg', a, dtype: a.dtype, lanes: 1 };
+    }
+    if (t === 'true' || t === 'false') {
+      return { op: 'const', value: t === 'true' ? 1 : 0, dtype: 'bool', lanes: 1 };
+    }
+    if (peek() === '(' && !names.has(t)) return call(t, depth);
+    const dtype = names.get(t);
+    return dtype ? { op: 'var', name: t, dtype, lanes: 1 } : bad(text, `unknown name ${t}`);
+  }
+
+  function call(name: string, depth: number): Expr {
+    take('(');
+    const args: Expr[] = [binary(0, depth + 1)];
+    while (peek() === ',') {
+      take();
+      args.push(binary(0, depth + 1));
+    }
+    take(')');
+    const [a, b, c] = args;
+    const count = (n: number): void => {
+      if (args.length !== n) bad(text, `${name} takes ${n} operands`);
+    };
+    if (!a) return bad(text, `${name} without operands`);
+    const unary: UnaryOp | undefined = unaryOps.find((op) => op === name);
+    if (unary) {
+      count(1);
+      return { op: unary, a, dtype: a.dtype, lanes: 1 };
+    }
+    const type = types.find((t) => t === name || name === `bits_${t}`);
+    if (type) {
+      count(1);
+      return { op: name.startsWith('bits_') ? 'bits' : 'cast', a, dtype: type, lanes: 1 };
+    }
+    const arithmetic = arithmeticOps.find((op) => op === name);
+    if (arithmetic && b) {
+      count(2);
+      return { op: arithmetic, a, b, dtype: a.dtype, lanes: 1 };
+    }
+    if (name === 'select' && b && c) {
+      return { op: 'select', when: a, a: b, b: c, dtype: b.dtype, lanes: 1 };
+    }
+    if (name === 'fma' && b && c) return { op: 'fma', a, b, c, dtype: c.dtype, lanes: 1 };
+    return bad(text, `unknown function ${name}`);
+  }
+
+  function constant(digits: string): Expr {
+    const isDouble = digits.endsWith('d');
+    const plain = isDouble ? digits.slice(0, -1) : digits;
+    const dtype = isDouble ? 'f64' : /^-?\d+$/.test(plain) ? 'i32' : 'f32';
+    return { op: 'const', value: Number(plain), dtype, lanes: 1 };
+  }
+}
