@@ -29,6 +29,14 @@ export interface Manifest {
       readonly offset: number;
       readonly bytes: number;
     }[];
+    /** The weights by their names in the model, layers one by one; for humans and tools. */
+    readonly parts: readonly {
+      readonly name: string;
+      readonly dtype: string;
+      readonly shape: readonly number[];
+      readonly offset: number;
+      readonly bytes: number;
+    }[];
   };
   readonly cache: {
     /** Cache entries in a block. */

@@ -31,7 +31,9 @@ export function makeTokenizer(files: TokenizerFiles): Tokenizer {
   const inner = open(json, config);
   const addsBos = config['add_bos_token'] === true;
   const decode = (ids: readonly number[]): string =>
-    inner.decode([...ids], { skip_special_tokens: true, clean_up_tokenization_spaces: false });
+    ids.length === 0
+      ? ''
+      : inner.decode([...ids], { skip_special_tokens: true, clean_up_tokenization_spaces: false });
   return {
     encode(text, { special = true } = {}) {
       const { ids } = inner.encode(text, { add_special_tokens: special });

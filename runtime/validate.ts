@@ -94,6 +94,7 @@ const manifest = object({
   weights: object({
     bytes: size,
     shards: list(object({ file, offset: size, bytes: positive })),
+    parts: list(object({ name: text, dtype: text, shape: list(size), offset: size, bytes: size })),
   }),
   cache: object({
     block: positive,
@@ -161,6 +162,9 @@ function checkTogether(m: Manifest): void {
     end += s.bytes;
   }
   if (end !== m.weights.bytes) fail('weights.bytes', `${end}, the sum of the shards`);
+  for (const p of m.weights.parts) {
+    if (p.offset + p.bytes > m.weights.bytes) fail(`weights.parts.${p.name}`, 'a place inside');
+  }
   for (const s of m.cache.states) {
     const last = s.offset + (s.count - 1) * s.stride + s.bytes;
     if (last > m.cache.bytesPerSlot) fail(`cache.states.${s.name}`, 'a place inside the slot');

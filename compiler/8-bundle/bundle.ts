@@ -5,12 +5,14 @@ import {
   type WasmProgram,
   manifestVersion,
 } from '../../runtime/manifest.ts';
+import { nameAt } from '../2-model/model.ts';
 import type { BoundWeights } from '../2-model/bind-weights.ts';
 import { costOf } from '../3-graph/cost.ts';
 import type { Graph } from '../3-graph/graph.ts';
 import type { Program } from '../6-program/program.ts';
 import { assembleWasm, emitWasm } from '../7-emit/wasm.ts';
 import { blockEntries } from '../5-kernel/attend.ts';
+import { packedBytes } from '../5-kernel/layout.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { type Files, joinFile, readAll } from './files.ts';
 import { page, streamWeights } from './weights.ts';
@@ -94,7 +96,11 @@ async function writeAll(
       ),
     },
     files: entries,
-    weights: { bytes: Math.ceil(program.memory.weightBytes / page) * page, shards },
+    weights: {
+      bytes: Math.ceil(program.memory.weightBytes / page) * page,
+      shards,
+      parts: partsOf(program),
+    },
     cache: {
       block: blockEntries,
       bytesPerSlot: program.memory.stateBytesPerSlot,
@@ -115,6 +121,17 @@ async function writeAll(
     text(`${JSON.stringify(manifest, null, 1)}\n`),
   );
 }
+
+const partsOf = (program: Program): Manifest['weights']['parts'] =>
+  program.weights.flatMap(({ name, dtype, shape, layout, offset, count, stride }) =>
+    Array.from({ length: count }, (_, i) => ({
+      name: nameAt(name, i),
+      dtype,
+      shape,
+      offset: offset + i * stride,
+      bytes: packedBytes(shape, dtype, layout),
+    })),
+  );
 
 async function writePrograms(
   program: Program,

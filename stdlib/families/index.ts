@@ -18,3 +18,11 @@ export function modelOf(json: unknown): BoundModel {
   const family = families.find((f) => f.modelTypes.includes(type));
   return family ? family.build(config) : config.reject('model_type', 'a known family');
 }
+
+/** The model with the end tokens of a `generation_config.json`, which outrank the config's. */
+export function withGeneration(bound: BoundModel, json: unknown): BoundModel {
+  const config = readConfig(json);
+  const vocab = bound.params?.['vocab'];
+  if (!config.has('eos_token_id') || typeof vocab !== 'number') return bound;
+  return { ...bound, eos: config.idsOf('eos_token_id', vocab) };
+}

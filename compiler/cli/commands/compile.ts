@@ -1,0 +1,105 @@
+import { resolve } from 'node:path';
+import { compile, compileProgram } from '../../compile.ts';
+import { costOf } from '../../3-graph/cost.ts';
+import { UsageError } from '../errors.ts';
+import { sizeText } from '../console.ts';
+import { nodeFiles } from '../node-files.ts';
+import {
+  type StageName,
+  isStage,
+  printRewrite,
+  printStage,
+  printTemplates,
+  stages,
+} from '../stages.ts';
+import { openSubject } from '../subject.ts';
+import { version } from '../version.ts';
+import type { Context } from './context.ts';
+
+export interface CompileFlags {
+  readonly target: string;
+  readonly out?: string;
+  readonly emit?: string;
+  readonly trace?: boolean;
+  readonly checkpoint?: string;
+  readonly maxStep?: number;
+}
+
+/** `cograph compile`: a bundle in `--out`, or a stage printed with `--emit`. */
+export async function compileCommand(
+  place: string,
+  flags: CompileFlags,
+  { console, json, signal }: Context,
+): Promise<unknown> {
+  const { emit, out } = flags;
+  if (emit !== undefined && !isStage(emit)) {
+    throw new UsageError('usage/emit', `no stage ${emit}; there are ${stages.join(', ')}`);
+  }
+  if (emit === undefined && out === undefined) {
+    throw new UsageError('usage/out', 'where to? give --out DIR for a bundle, or --emit STAGE');
+  }
+  const subject = await openSubject(place, flags);
+  if (subject.kind === 'bundle') {
+    throw new UsageError(
+      'usage/bundle',
+      `${place} is a bundle already: compile what it was made of`,
+    );
+  }
+  const { bound, checkpoint } = subject;
+  const limits = flags.maxStep === undefined ? {} : { limits: { tokens: flags.maxStep } };
+  const trace = flags.trace === true;
+  const onRewrite = (...args: Parameters<typeof printRewrite>): void => {
+    console.note(printRewrite(...args));
+  };
+  const options = { ...limits, ...(trace ? { onRewrite } : {}) };
+  if (emit !== undefined) {
+    const text = textOf(emit, () => compileProgram(bound, checkpoint, options), bound.template);
+    if (!json) console.out(text);
+    if (out === undefined) return { stage: emit, text };
+  }
+  const folder = resolve(out ?? '');
+  const began = performance.now();
+  const bar = console.progress(`compiling into ${out}`);
+  const compiled = await compile(bound, checkpoint, { compiler: version() }, nodeFiles, folder, {
+    target: flags.target,
+    ...options,
+    signal,
+    onProgress: bar.update,
+  });
+  const { memory } = compiled.program;
+  const cost = costOf(compiled.graph, { tokens: 1, rows: 1, keys: 1 });
+  bar.end(
+    `compiled ${compiled.model.name} into ${out}: ${sizeText(memory.weightBytes)} of weights, ` +
+      `${sizeText(cost.weightBytes)} read and ${(cost.flops / 1e6).toFixed(1)} MFLOP done per token, ` +
+      `${memory.stateBytesPerSlot} bytes of KV per token, ${Math.round(performance.now() - began)} ms`,
+  );
+  const unused = compiled.weights?.unused ?? [];
+  if (unused.length > 0) {
+    console.note(`note: the model uses none of ${unused.length} tensors: ${some(unused)}`);
+  }
+  return {
+    model: compiled.model.name,
+    out: folder,
+    target: flags.target,
+    weightBytes: memory.weightBytes,
+    weightBytesPerToken: cost.weightBytes,
+    flopsPerToken: cost.flops,
+    kvBytesPerToken: memory.stateBytesPerSlot,
+    unusedTensors: unused,
+  };
+}
+
+function textOf(
+  stage: StageName,
+  program: () => ReturnType<typeof compileProgram>,
+  template: Parameters<typeof printTemplates>[0],
+): string {
+  // Mistakes in templates are found by compiling: the tree alone would hide them.
+  const compiled = program();
+  return stage === 'ast' ? printTemplates(template) : printStage(stage, compiled);
+}
+
+const some = (names: readonly string[]): string =>
+  names.length <= 4
+    ? names.join(', ')
+    : `${names.slice(0, 3).join(', ')} and ${names.length - 3} more`;

@@ -1,0 +1,217 @@
+#!/usr/bin/env node
+/** The command line: the composition root of compiler, runtime and stdlib. */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { CompilerBug } from '../base/invariant.ts';
+import { Failure } from '../base/failure.ts';
+import { CographError } from '../../runtime/errors.ts';
+import { compileCommand } from './commands/compile.ts';
+import type { Context } from './commands/context.ts';
+import { generateCommand } from './commands/generate.ts';
+import { inspectCommand } from './commands/inspect.ts';
+import { logitsCommand } from './commands/logits.ts';
+import { perplexityCommand } from './commands/perplexity.ts';
+import { makeConsole } from './console.ts';
+import { targets } from './open.ts';
+import { stages } from './stages.ts';
+import { version } from './version.ts';
+
+const whole = (text: string): number => {
+  const value = Number(text);
+  if (!Number.isInteger(value) || text.trim() === '') {
+    throw new InvalidArgumentError('expected a whole number.');
+  }
+  return value;
+};
+const real = (text: string): number => {
+  const value = Number(text);
+  if (!Number.isFinite(value) || text.trim() === '') {
+    throw new InvalidArgumentError('expected a number.');
+  }
+  return value;
+};
+const collect = (text: string, before: readonly string[] | undefined): readonly string[] => [
+  ...(before ?? []),
+  text,
+];
+
+type Run = (place: string, flags: never, context: Context) => Promise<unknown>;
+
+/** First Ctrl-C ends the command cleanly, the second one at once. */
+const controller = new AbortController();
+process.on('SIGINT', () => {
+  if (controller.signal.aborted) process.exit(130);
+  controller.abort();
+});
+
+const action =
+  (run: Run) =>
+  async (place: string, flags: { readonly json?: boolean; readonly quiet?: boolean }) => {
+    const json = flags.json === true;
+    const console = makeConsole({ quiet: json || flags.quiet === true });
+    const context = { console, json, signal: controller.signal };
+    try {
+      // Commander read the flags by the options declared beside the command.
+      const result = await run(place, flags as never, context);
+      if (json) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
+    } catch (e) {
+      const { code, message, status } = explain(e);
+      if (json) process.stdout.write(`${JSON.stringify({ error: { code, message } }, null, 2)}\n`);
+      process.stderr.write(`${message.trimEnd()}\n`);
+      process.exitCode = status;
+    }
+  };
+
+interface Explained {
+  readonly code: string;
+  readonly message: string;
+  readonly status: number;
+}
+
+/** A user's mistake is 1, a bug 2, Ctrl-C 130 as shells have it. */
+function explain(e: unknown): Explained {
+  if (controller.signal.aborted) return { code: 'aborted', message: 'interrupted', status: 130 };
+  if (e instanceof Failure || e instanceof CographError) {
+    const message = e.name === 'DiagnosticsError' ? e.message : `error[${e.code}]: ${e.message}`;
+    return { code: e.code, message, status: 1 };
+  }
+  if (e instanceof Error && 'syscall' in e && 'code' in e) {
+    return { code: `system/${String(e.code)}`, message: `error: ${e.message}`, status: 1 };
+  }
+  if (e instanceof SyntaxError) {
+    return { code: 'model/syntax', message: `error: ${e.message}`, status: 1 };
+  }
+  const text = e instanceof Error ? (e.stack ?? e.message) : String(e);
+  const bug = e instanceof CompilerBug ? text : `unexpected failure, please report it: ${text}`;
+  return { code: 'bug', message: bug, status: 2 };
+}
+
+const subject = 'a bundle (folder or URL), a Hugging Face folder, or a model.ts';
+
+function withRunOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--target <target>', 'where to run').choices(targets).default('wasm'))
+    .option('--threads <n>', 'threads (default: all cores, at most 8)', whole)
+    .option('--checkpoint <folder>', 'weights for a model.ts that names none');
+}
+
+const common = (command: Command): Command =>
+  command
+    .option('--json', 'print one JSON object and nothing else')
+    .option('--quiet', 'no notes and no progress on standard error');
+
+const program = new Command('cograph')
+  .description('Compiles and runs co-designed inference graphs.')
+  .version(version())
+  .exitOverride()
+  .showHelpAfterError('(add --help for what there is)')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  cograph compile model.ts --out dist/model
+  cograph generate dist/model --prompt "To be, or"
+  cograph inspect path/to/huggingface-folder`,
+  );
+
+common(
+  program
+    .command('compile')
+    .description('compile a model into a bundle, or print a stage of the way')
+    .argument('<subject>', 'a model.ts or a Hugging Face folder')
+    .addOption(
+      new Option('--target <target>', 'what to compile for').choices(['wasm']).default('wasm'),
+    )
+    .option('--out <dir>', 'the bundle folder; replaced as a whole once everything is written')
+    .addOption(new Option('--emit <stage>', 'print a stage instead').choices(stages))
+    .option('--trace', 'tell each rewrite that fired, on standard error')
+    .option('--max-step <tokens>', 'tokens of the largest step (default: 512)', whole)
+    .option('--checkpoint <folder>', 'weights for a model.ts that names none'),
+)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  cograph compile examples/bard/model.ts --out dist/bard
+  cograph compile path/to/Qwen3-0.6B --out dist/qwen3
+  cograph compile model.ts --emit graph --trace`,
+  )
+  .action(action(compileCommand));
+
+common(
+  withRunOptions(
+    program
+      .command('generate')
+      .description('stream the continuation of a prompt')
+      .argument('<subject>', subject),
+  )
+    .option('--prompt <text>', 'the prompt')
+    .option('--ids <file>', 'the prompt as a JSON array of token ids')
+    .option('--chat', "put the prompt into the model's chat template")
+    .option('--max-tokens <n>', 'most tokens to generate', whole, 256)
+    .option('--context <n>', 'longest sequence (default: the model’s own, at most 4096)', whole)
+    .option('--greedy', 'always the most likely token')
+    .option('--temperature <x>', 'spread of the choice (default: 1)', real)
+    .option('--top-k <k>', 'only the k most likely tokens', whole)
+    .option('--top-p <p>', 'only the most likely tokens that together have this probability', real)
+    .option('--min-p <p>', 'only tokens at least this fraction as likely as the likeliest', real)
+    .option('--repetition-penalty <x>', 'makes tokens that occurred less likely', real)
+    .option('--seed <n>', 'the same seed gives the same text (default: a random one)', whole)
+    .option('--stop <text>', 'end before this text; may be given several times', collect)
+    .option('--ignore-eos', 'go on past the model’s own end tokens'),
+)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  cograph generate dist/bard --prompt "HAMLET:" --max-tokens 100 --temperature 0.8 --top-p 0.9
+  cograph generate path/to/Qwen3-0.6B --prompt "Who are you?" --chat --greedy
+  cograph generate dist/bard --ids prompt.json --json`,
+  )
+  .action(action(generateCommand));
+
+common(
+  withRunOptions(
+    program
+      .command('logits')
+      .description('write the teacher-forced logits of every position as a safetensors file')
+      .argument('<subject>', subject),
+  )
+    .requiredOption('--ids <file>', 'a JSON array of token ids')
+    .requiredOption('--out <file>', 'the safetensors file: tensor logits, [T, V] float32')
+    .option('--context <n>', 'longest sequence (default: the model’s own, at most 4096)', whole),
+)
+  .addHelpText(
+    'after',
+    '\nExample:\n  cograph logits dist/bard --ids ids.json --out logits.safetensors',
+  )
+  .action(action(logitsCommand));
+
+common(
+  withRunOptions(
+    program
+      .command('perplexity')
+      .description('score a text, window by window')
+      .argument('<subject>', subject),
+  )
+    .requiredOption('--text <file>', 'the text')
+    .requiredOption('--context <n>', 'inputs of a window, each window scored alone', whole),
+)
+  .addHelpText('after', '\nExample:\n  cograph perplexity dist/bard --text valid.txt --context 256')
+  .action(action(perplexityCommand));
+
+common(
+  program
+    .command('inspect')
+    .description('parts, shapes, parameters, bytes, KV bytes per token')
+    .argument('<subject>', subject)
+    .option('--checkpoint <folder>', 'weights for a model.ts that names none'),
+)
+  .addHelpText('after', '\nExample:\n  cograph inspect path/to/huggingface-folder --json')
+  .action(action(inspectCommand));
+
+try {
+  await program.parseAsync();
+} catch (e) {
+  if (!(e instanceof CommanderError)) throw e;
+  process.exitCode = e.exitCode === 0 ? 0 : 1;
+}

@@ -1,0 +1,115 @@
+/** A subject as a model that runs, on the target asked for. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { present } from '../base/invariant.ts';
+import { TargetError } from '../base/failure.ts';
+import { compile, compileGraph } from '../compile.ts';
+import { readAll, joinFile } from '../8-bundle/files.ts';
+import type { Checkpoint } from '../8-bundle/checkpoint.ts';
+import type { BoundModel } from '../index.ts';
+import { type LoadOptions, load } from '../../runtime/load.ts';
+import { type LoadedModel, makeModel } from '../../runtime/model.ts';
+import { type Tokenizer, makeTokenizer } from '../../runtime/tokenizer.ts';
+import type { Console } from './console.ts';
+import { nodeFiles } from './node-files.ts';
+import { openReference, readWeights } from './reference-device.ts';
+import { openSubject } from './subject.ts';
+import { version } from './version.ts';
+
+export interface OpenOptions extends LoadOptions {
+  readonly checkpoint?: string;
+}
+
+export const targets = ['wasm', 'reference'] as const;
+
+/** Loads a bundle, or compiles a model into a folder that does not outlive loading, and loads that. */
+export async function openModel(
+  place: string,
+  options: OpenOptions,
+  console: Console,
+): Promise<LoadedModel> {
+  const target = options.target ?? 'wasm';
+  if (!targets.some((t) => t === target)) {
+    throw new TargetError(
+      'target/unknown',
+      `no target ${target} to run on; there are ${targets.join(' and ')}`,
+    );
+  }
+  const subject = await openSubject(place, options);
+  if (subject.kind === 'bundle') {
+    if (target === 'reference') {
+      throw new TargetError(
+        'target/bundle',
+        'a bundle holds no reference program: give the model file or the Hugging Face folder it was made of',
+      );
+    }
+    return loadWith(subject.place, options, console);
+  }
+  const { bound, checkpoint } = subject;
+  if (target === 'reference') return interpreted(bound, checkpoint, options, console);
+  const folder = await mkdtemp(join(tmpdir(), 'cograph-'));
+  try {
+    const bar = console.progress('compiling');
+    const bundle = join(folder, 'bundle');
+    await compile(bound, checkpoint, { compiler: version() }, nodeFiles, bundle, {
+      target,
+      onProgress: bar.update,
+      ...(options.signal ? { signal: options.signal } : {}),
+    });
+    bar.end('compiled');
+    return await loadWith(bundle, options, console);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function loadWith(
+  place: string,
+  options: LoadOptions,
+  console: Console,
+): Promise<LoadedModel> {
+  const bar = console.progress('loading');
+  const model = await load(place, { ...options, onProgress: bar.update });
+  bar.end(`loaded ${model.name}, ${model.target} with ${model.threads} threads`);
+  return model;
+}
+
+async function interpreted(
+  bound: BoundModel,
+  checkpoint: Checkpoint,
+  options: LoadOptions,
+  console: Console,
+): Promise<LoadedModel> {
+  const { graph, weights, model } = compileGraph(bound, checkpoint);
+  const bar = console.progress('reading weights');
+  const reader = await readWeights(present(weights), checkpoint, nodeFiles, bar.update);
+  bar.end('loaded for the reference interpreter');
+  const context = options.context ?? Math.min(bound.context ?? 4096, 4096);
+  const executor = openReference(graph, reader, {
+    threads: 1,
+    context,
+    capacity: Math.max(options.capacity ?? 2 * context, context),
+    sequences: options.sequences ?? 8,
+  });
+  const tokenizer = await tokenizerOf(bound, checkpoint);
+  return makeModel(executor, { name: model.name, eos: bound.eos ?? [] }, tokenizer);
+}
+
+async function tokenizerOf(
+  bound: BoundModel,
+  { folder }: Checkpoint,
+): Promise<Tokenizer | undefined> {
+  const text = async (name: string): Promise<string | undefined> => {
+    const bytes = await readAll(nodeFiles, joinFile(folder, name));
+    return bytes && new TextDecoder().decode(bytes);
+  };
+  const tokenizer = await text('tokenizer.json');
+  if (tokenizer === undefined) return undefined;
+  return makeTokenizer({
+    tokenizer,
+    config: await text('tokenizer_config.json'),
+    chatTemplate: await text('chat_template.jinja'),
+    bos: bound.bos,
+  });
+}

@@ -1,0 +1,107 @@
+/** What a command is about: a bundle, a Hugging Face folder, or a TypeScript file with a model. */
+import { stat } from 'node:fs/promises';
+import { dirname, extname, isAbsolute, join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { ConfigError } from '../base/failure.ts';
+import type { BoundModel } from '../index.ts';
+import { isTemplate } from '../1-syntax/template.ts';
+import { type Checkpoint, readCheckpoint } from '../8-bundle/checkpoint.ts';
+import { modelOf, withGeneration } from '../../stdlib/families/index.ts';
+import { UsageError } from './errors.ts';
+import { nodeFiles } from './node-files.ts';
+
+export type Subject =
+  | { readonly kind: 'bundle'; readonly place: string }
+  | { readonly kind: 'model'; readonly bound: BoundModel; readonly checkpoint: Checkpoint };
+
+const isUrl = (text: string): boolean => /^https?:\/\//.test(text);
+const scripts = ['.ts', '.mts', '.js', '.mjs'];
+
+/** Throws UsageError where `place` is nothing of the kind, and whatever reading it throws. */
+export async function openSubject(
+  place: string,
+  options: { readonly checkpoint?: string } = {},
+): Promise<Subject> {
+  if (isUrl(place)) return { kind: 'bundle', place };
+  const path = resolve(place);
+  const found = await stat(path).catch(() => undefined);
+  if (!found) throw new UsageError('usage/missing', `${place}: there is no such file or folder`);
+  if (found.isFile()) return { kind: 'model', ...(await openScript(path, options.checkpoint)) };
+  if ((await nodeFiles.size(join(path, 'manifest.json'))) !== undefined) {
+    return { kind: 'bundle', place: path };
+  }
+  if ((await nodeFiles.size(join(path, 'config.json'))) === undefined) {
+    throw new UsageError(
+      'usage/folder',
+      `${place}: neither a bundle (it has no manifest.json) nor a Hugging Face folder (it has no config.json)`,
+    );
+  }
+  const bound = await openFamily(path);
+  return { kind: 'model', bound, checkpoint: await readCheckpoint(nodeFiles, path) };
+}
+
+async function openFamily(folder: string): Promise<BoundModel> {
+  const bound = modelOf(await readJson(join(folder, 'config.json')));
+  const generation = join(folder, 'generation_config.json');
+  const has = (await nodeFiles.size(generation)) !== undefined;
+  return has ? withGeneration(bound, await readJson(generation)) : bound;
+}
+
+async function readJson(path: string): Promise<unknown> {
+  const size = (await nodeFiles.size(path)) ?? 0;
+  const text = new TextDecoder().decode(await nodeFiles.read(path, 0, size));
+  try {
+    return JSON.parse(text);
+  } catch (e) {
+    throw new ConfigError('config/json', `${path} is no JSON: ${String(e)}`);
+  }
+}
+
+async function openScript(
+  path: string,
+  given: string | undefined,
+): Promise<{ readonly bound: BoundModel; readonly checkpoint: Checkpoint }> {
+  const bound = await importModel(path);
+  const folder = given === undefined ? checkpointOf(bound, path) : resolve(given);
+  if (folder === undefined) {
+    throw new UsageError(
+      'usage/checkpoint',
+      `${path} names no checkpoint: give one with --checkpoint FOLDER, or bind(model, { checkpoint })`,
+    );
+  }
+  return { bound, checkpoint: await readCheckpoint(nodeFiles, folder) };
+}
+
+/** The default export of a model file; TypeScript is compiled on the way. Throws UsageError. */
+export async function importModel(path: string): Promise<BoundModel> {
+  if (!scripts.includes(extname(path))) {
+    throw new UsageError(
+      'usage/kind',
+      `${path}: expected a bundle, a Hugging Face folder, or a model file (${scripts.join(', ')})`,
+    );
+  }
+  const { register } = await import('tsx/esm/api');
+  const unregister = register();
+  try {
+    const module: unknown = await import(pathToFileURL(path).href);
+    const value = isRecord(module) ? module['default'] : undefined;
+    if (isBound(value)) return value;
+    throw new UsageError(
+      'usage/export',
+      `${path}: its default export is no model; end the file with export default bind(model, { ... })`,
+    );
+  } finally {
+    await unregister();
+  }
+}
+
+function checkpointOf({ checkpoint }: BoundModel, path: string): string | undefined {
+  if (checkpoint === undefined) return undefined;
+  if (checkpoint instanceof URL || checkpoint.startsWith('file:')) return fileURLToPath(checkpoint);
+  return isAbsolute(checkpoint) ? checkpoint : join(dirname(path), checkpoint);
+}
+
+const isRecord = (v: unknown): v is Readonly<Record<string, unknown>> =>
+  typeof v === 'object' && v !== null;
+
+const isBound = (v: unknown): v is BoundModel => isRecord(v) && isTemplate(v['template']);

@@ -1,0 +1,63 @@
+/**
+ * Installs what a fresh clone lacks before a command runs: the packages of the lock file, and with
+ * `--browser`, where Debian's packages may be installed, the browser that some tests drive.
+ * Plain JavaScript without dependencies, for it runs before there are any.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const note = (text) => process.stderr.write(`${text}\n`);
+
+const [major = 0] = process.versions.node.split('.').map(Number);
+if (major < 20) {
+  note(`Cograph needs Node 20 or newer; this is ${process.versions.node}.`);
+  process.exit(1);
+}
+
+/** The lock file that npm leaves behind says what is installed. */
+function installed() {
+  const done = `${root}node_modules/.package-lock.json`;
+  if (!existsSync(done)) return false;
+  if (statSync(done).mtimeMs >= statSync(`${root}package-lock.json`).mtimeMs) return true;
+  const versions = (path, prefix) =>
+    JSON.stringify(
+      Object.entries(JSON.parse(readFileSync(path, 'utf8')).packages)
+        .filter(([name, p]) => name.startsWith(prefix) && !p.optional)
+        .map(([name, p]) => [name, p.version]),
+    );
+  return versions(done, 'node_modules/') === versions(`${root}package-lock.json`, 'node_modules/');
+}
+
+if (!installed()) {
+  note('installing packages (npm ci)');
+  const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+  const { status } = spawnSync(npm, ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+    shell: process.platform === 'win32',
+  });
+  if (status !== 0) {
+    note('npm ci failed: see above. Is the npm registry within reach?');
+    process.exit(1);
+  }
+}
+
+const browsers = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+if (process.argv.includes('--browser') && !browsers.some((b) => existsSync(b))) {
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot && existsSync('/usr/bin/apt-get')) {
+    note('installing a browser for the tests (apt-get install chromium)');
+    const apt = (...args) =>
+      spawnSync('apt-get', args, {
+        stdio: 'ignore',
+        env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+        timeout: 300_000,
+      });
+    apt('update');
+    apt('install', '-y', '--no-install-recommends', 'chromium');
+  }
+  if (!browsers.some((b) => existsSync(b)))
+    note('no Chromium here: tests in a browser are skipped');
+}
