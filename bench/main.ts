@@ -1,0 +1,88 @@
+/**
+ * `npm run bench [decode|bard|compile ...]`: the figures that the project holds itself to. Ratios in
+ * one run, medians of interleaved rounds; results are kept in `bench/results/`.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import bard from '../examples/bard/model.ts';
+import { modelOf } from '../stdlib/index.ts';
+import { openBandwidthMeter } from './bandwidth.ts';
+import { configOf, llama150m, makeCheckpoint } from './checkpoints.ts';
+import { benchCompile } from './compile-time.ts';
+import { type DecodeResult, benchDecode, compileInto } from './decode.ts';
+
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const names = ['decode', 'bard', 'compile'] as const;
+
+const command = new Command('bench')
+  .argument('[names...]', `what to measure: ${names.join(', ')} (default: all)`)
+  .option('--json', 'print one JSON object')
+  .option('--rounds <n>', 'rounds of each measurement', Number, 7)
+  .parse();
+const options = command.opts<{ json?: boolean; rounds: number }>();
+const wanted = command.args.length === 0 ? [...names] : command.args;
+const unknown = wanted.find((w) => !names.some((n) => n === w));
+if (unknown !== undefined) command.error(`no benchmark ${unknown}; there are ${names.join(', ')}`);
+
+const say = (text: string): void => {
+  if (options.json !== true) process.stdout.write(`${text}\n`);
+  else process.stderr.write(`${text}\n`);
+};
+const cache = here('../.cache');
+const machine = {
+  cpu: cpus()[0]?.model ?? 'unknown',
+  cores: cpus().length,
+  memoryBytes: totalmem(),
+  node: process.version,
+};
+const results: Record<string, unknown> = { date: new Date().toISOString(), machine };
+say(`${machine.cpu}, ${machine.cores} cores, Node ${machine.node}`);
+
+if (wanted.includes('decode') || wanted.includes('bard')) {
+  const meter = await openBandwidthMeter(cache);
+  say(`read bandwidth of one core by ${meter.loops} loops, over a buffer of the weights' size`);
+  if (wanted.includes('decode')) {
+    const folder = await makeCheckpoint(llama150m, cache);
+    const bundle = await compileInto(modelOf(configOf(llama150m)), folder, `${cache}/bundles`);
+    const rounds = { rounds: options.rounds, tokens: 32 };
+    const r = await benchDecode('llama-150m bf16', bundle, meter, rounds);
+    results['decode'] = r;
+    say(decodeText(r));
+    say(`  ${(100 * r.share).toFixed(1)} % of the read bandwidth (reach: 50 %)`);
+  }
+  if (wanted.includes('bard')) {
+    const weights = here('../examples/bard/weights');
+    const bundle = await compileInto(bard, weights, `${cache}/bundles`);
+    const r = await benchDecode('bard', bundle, meter, { rounds: options.rounds, tokens: 400 });
+    results['bard'] = r;
+    say(decodeText(r));
+    say(`  ${r.overFloor.toFixed(2)} x the time that reading takes (reach: 3 x)`);
+  }
+}
+if (wanted.includes('compile')) {
+  const rounds = Math.min(options.rounds, 3);
+  const all = [await benchCompile(16, rounds), await benchCompile(64, rounds)] as const;
+  results['compile'] = all;
+  for (const r of all) {
+    say(
+      `compile, ${r.layers} layers, ${(r.parameters / 1e9).toFixed(2)} billion parameters: ${r.seconds.toFixed(2)} s (reach: 5 s)`,
+    );
+  }
+  say(`  64 to 16 layers: ${(all[1].seconds / all[0].seconds).toFixed(2)} x (reach: 1.5 x)`);
+}
+mkdirSync(here('results'), { recursive: true });
+for (const name of wanted) {
+  const own = { date: results['date'], machine, [name]: results[name] };
+  writeFileSync(here(`results/${name}.json`), `${JSON.stringify(own, null, 1)}\n`);
+}
+if (options.json === true) process.stdout.write(`${JSON.stringify(results, null, 1)}\n`);
+
+function decodeText(r: DecodeResult): string {
+  return (
+    `${r.name}, wasm, 1 thread: ${r.tokensPerSecond.toFixed(1)} tokens per second, ` +
+    `${(1000 / r.tokensPerSecond).toFixed(3)} ms each, ${r.gigabytesPerSecond.toFixed(1)} GB/s of weights; ` +
+    `the core reads ${r.bandwidth.toFixed(1)} GB/s`
+  );
+}
