@@ -55,7 +55,7 @@ if (wanted.includes('decode') || wanted.includes('bard')) {
   if (wanted.includes('bard')) {
     const weights = here('../examples/bard/weights');
     const bundle = await compileInto(bard, weights, `${cache}/bundles`);
-    const r = await benchDecode('bard', bundle, meter, { rounds: options.rounds, tokens: 400 });
+    const r = await benchDecode('bard', bundle, meter, { rounds: options.rounds, tokens: 128 });
     results['bard'] = r;
     say(decodeText(r));
     say(`  ${r.overFloor.toFixed(2)} x the time that reading takes (reach: 3 x)`);

@@ -120,13 +120,9 @@ export function lowerAttend(
     lanes: simdLanes,
   });
   const fill = b.fresh('j');
-  const blockMax = named(
-    b.fresh('block_max'),
-    reduceLanes(
-      [0, 4, 8, 12].map((at) => load(scores, int(at), 'f32', simdLanes)).reduce(max),
-      max,
-    ),
-  );
+  const quarters = [0, 4, 8, 12].map((at) => load(scores, int(at), 'f32', simdLanes));
+  const maxima = named(b.fresh('maxima'), quarters.reduce(max));
+  const blockMax = named(b.fresh('block_max'), reduceLanes(maxima.ref, max));
   const next = named(b.fresh('m'), max(m, blockMax.ref));
   const carry = named(b.fresh('carry'), unary('exp', sub(m, next.ref)));
   const e = b.fresh('e');
@@ -134,16 +130,14 @@ export function lowerAttend(
     'exp',
     sub(load(scores, variable(e), 'f32', simdLanes), splat(next.ref, simdLanes)),
   );
-  const blockSum = reduceLanes(
-    [0, 4, 8, 12].map((at) => load(scores, int(at), 'f32', simdLanes)).reduce(add),
-    add,
-  );
+  const sums = named(b.fresh('sums'), quarters.reduce(add));
   const merge: Stmt[] = [
     next.stmt,
     carry.stmt,
     loop(e, 0, blockEntries, [store(scores, variable(e), exponential)], 'vector', simdLanes),
     store(state, 0, next.ref),
-    store(state, 1, add(mul(l, carry.ref), blockSum)),
+    sums.stmt,
+    store(state, 1, add(mul(l, carry.ref), reduceLanes(sums.ref, add))),
     ...weighted(ctx, {
       o,
       carry: carry.ref,
@@ -169,6 +163,7 @@ export function lowerAttend(
     ),
     // Entries past the token's own are other tokens' or nobody's.
     loop(fill, count.ref, blockEntries, [store(scores, variable(fill), num(-Infinity))]),
+    maxima.stmt,
     blockMax.stmt,
     when(compare('gt', blockMax.ref, num(-Infinity)), merge),
   ];

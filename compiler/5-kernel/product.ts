@@ -34,7 +34,7 @@ export interface BandProduct {
 const groupsFor = (tokens: number): number => (tokens === 1 ? laneGroups : 1);
 
 /** Steps over k that a loop iteration writes out. */
-const stepsAtOnce = 4;
+const stepsAtOnce = 1;
 
 export function bandProduct(b: Builder, p: BandProduct): Stmt[] {
   const together = groupsFor(p.rows.length);

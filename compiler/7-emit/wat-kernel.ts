@@ -157,6 +157,7 @@ function emitLoop(s: Emission, w: Writer, stmt: Extract<Stmt, { kind: 'loop' }>)
   w.indent(() => {
     w.line(`(loop $${label}`);
     w.indent(() => {
+      if (accumulates(s, body)) w.line('(loop)');
       body.forEach((x) => emitStmt(s, w, x));
       const next = `(i32.add (local.get $${axis.name}) (i32.const ${axis.step}))`;
       w.line(`(br_if $${label} (i32.lt_s (local.tee $${axis.name} ${next}) ${bound}))`);
@@ -165,6 +166,16 @@ function emitLoop(s: Emission, w: Writer, stmt: Extract<Stmt, { kind: 'loop' }>)
   });
   if (!known) w.line('))');
 }
+
+/**
+ * A loop that keeps sums of vectors in registers is written out as far as the schedule wants it. V8
+ * would unroll it once more, put all loads first and spill what they fill; it leaves loops alone that
+ * hold another one, an empty one too.
+ */
+const accumulates = (s: Emission, body: readonly Stmt[]): boolean =>
+  body.some(
+    (x) => x.kind === 'store' && x.value.lanes > 1 && s.tiles.get(x.tile)?.space === 'register',
+  );
 
 /** A contiguous share of the iterations for each thread. */
 function shareOf(from: Expr, to: Expr): { readonly from: Expr; readonly to: Expr } {
