@@ -1,0 +1,16 @@
+/** Compiles the package into `dist`: JavaScript and types, nothing bundled. */
+import { spawnSync } from 'node:child_process';
+import { chmodSync, rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+for (const folder of ['compiler', 'runtime', 'stdlib']) {
+  rmSync(`${root}dist/${folder}`, { recursive: true, force: true });
+}
+const { status } = spawnSync(
+  process.execPath,
+  [`${root}node_modules/typescript/bin/tsc`, '-p', `${root}tsconfig.build.json`],
+  { cwd: root, stdio: 'inherit' },
+);
+if (status !== 0) process.exit(1);
+chmodSync(`${root}dist/compiler/cli/main.js`, 0o755);

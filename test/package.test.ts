@@ -1,0 +1,56 @@
+/** The packed package in a program outside of this repository, with types. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import bard from '../examples/bard/model.ts';
+import { example } from './helpers/golden.ts';
+import { bundleOf, temporaryFolder } from './helpers/models.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+const program = `
+import { load, type LoadedModel } from 'cograph/runtime';
+import { bind, block } from 'cograph';
+import { rmsNorm } from 'cograph/stdlib';
+const open: LoadedModel = await load('./bundle', { threads: 1 });
+let text: string = '';
+for await (const part of open.generate('HAMLET:', { maxTokens: 8, greedy: true })) text += part.text;
+console.log(JSON.stringify({ text, kinds: [typeof bind, typeof block, rmsNorm.kind] }));
+open.close();
+import model from './bundle/index.js';
+const again: LoadedModel = await model({ threads: 1 });
+console.log(again.name);
+again.close();
+`;
+
+test('npm pack, install, types, three lines', async () => {
+  const folder = temporaryFolder();
+  const run = (command: string, args: readonly string[], cwd = folder): string =>
+    execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  run(process.execPath, ['scripts/build.mjs'], root);
+  run('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], root);
+  const [tarball = ''] = readdirSync(folder).filter((f) => f.endsWith('.tgz'));
+  mkdirSync(join(folder, 'node_modules/cograph'), { recursive: true });
+  run('tar', ['xzf', tarball, '-C', 'node_modules/cograph', '--strip-components=1']);
+  // Its dependencies as an install would put them, without asking the registry again.
+  for (const name of readdirSync(join(root, 'node_modules'))) {
+    if (name.startsWith('.') || name === 'cograph') continue;
+    symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name));
+  }
+  cpSync(await bundleOf(bard, example('bard/weights')), join(folder, 'bundle'), {
+    recursive: true,
+  });
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  writeFileSync(join(folder, 'main.ts'), program);
+  const options = ['--module', 'nodenext', '--target', 'es2022', '--strict', '--types', 'node'];
+  run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), ...options, 'main.ts']);
+  const [first = '', second] = run(process.execPath, ['main.js']).trim().split('\n');
+  const { text, kinds } = JSON.parse(first) as { text: string; kinds: string[] };
+  expect(text.length).toBeGreaterThan(8);
+  expect(kinds).toEqual(['function', 'function', 'block']);
+  expect(second).toBe('bard');
+  const help = run(process.execPath, ['node_modules/cograph/dist/compiler/cli/main.js', '--help']);
+  expect(help).toContain('cograph compile model.ts --out dist/model');
+}, 120_000);
