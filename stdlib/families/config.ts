@@ -2,7 +2,7 @@
  * Reads a Hugging Face `config.json`: every field is checked for its kind and range before anything
  * is built from it, so that a bad file gives one clear error and never an absurd allocation.
  */
-import { ConfigError } from '../../compiler/base/failure.ts';
+import { ConfigError } from '../../compiler/index.ts';
 
 export interface Range {
   readonly min: number;
