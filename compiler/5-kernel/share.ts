@@ -30,13 +30,7 @@ export function unitShare(plan: Plan, group: Group, unit: Linear, v: ValueId): S
   const partial = !whole && group.columns % group.unit !== 0;
   const axes = whole ? sizes.map(axisOf) : unitAxes(sizes, size);
   const start = scaleIndex(unit, size);
-  const counted = partial
-    ? axes.map((a, i): LoopAxis => {
-        invariant(axes.length === 1 && i === 0, 'a partial unit has one axis');
-        const left = sub(int(width), mul(indexExpr(unit), int(size)));
-        return { ...a, count: min(int(size), left) };
-      })
-    : axes;
+  const counted = partial ? lastUnitShort(axes, width, unit, size) : axes;
   const extents = axes.map((a) => a.extent);
   const columns = (index: readonly Linear[]): readonly Linear[] => {
     const own = slots === undefined ? index : index.slice(1);
@@ -56,6 +50,19 @@ export function unitShare(plan: Plan, group: Group, unit: Linear, v: ValueId): S
   };
   const slotAxes: LoopAxis[] = slots === undefined ? [] : [{ hint: 's', extent: slots }];
   return { axes: [...slotAxes, ...counted], columns, size: size * (slots ?? 1), place };
+}
+
+/** The last unit has fewer columns: rounds of the outermost axis, whose inner axes stay whole. */
+function lastUnitShort(
+  axes: readonly LoopAxis[],
+  width: number,
+  unit: Linear,
+  size: number,
+): readonly LoopAxis[] {
+  const inner = productOf(axes.slice(1).map((a) => a.extent));
+  invariant(width % inner === 0, 'units end where inner axes do');
+  const left = sub(int(width / inner), mul(indexExpr(unit), int(size / inner)));
+  return axes.map((a, i) => (i === 0 ? { ...a, count: min(int(a.extent), left) } : a));
 }
 
 const axisOf = (extent: number): LoopAxis => ({ hint: 'i', extent });

@@ -13,10 +13,13 @@ import { type LoadedModel, makeModel } from '../../runtime/model.ts';
 import { modelOf } from '../../stdlib/index.ts';
 import { readJson } from './golden.ts';
 
+const folders: string[] = [];
+process.once('exit', () => folders.forEach((f) => rmSync(f, { recursive: true, force: true })));
+
 /** A folder that goes when the process ends. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'cograph-test-'));
-  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  folders.push(folder);
   return folder;
 }
 
