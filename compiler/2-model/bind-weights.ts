@@ -92,7 +92,10 @@ function find(
   const name = [source, `${source}.weight`].find((n) => tensors.has(n));
   const labels = [{ span: weight.span, text: 'this weight' }];
   if (name === undefined) {
-    const nearest = nearestName(`${source}.weight`, tensors.keys());
+    const nearest = nearestName(
+      source,
+      [...tensors.keys()].map((n) => n.replace(/\.weight$/, '')),
+    );
     log.report('weight/missing', { name: source, nearest }, labels);
     return undefined;
   }

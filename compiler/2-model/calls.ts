@@ -7,7 +7,7 @@ import { type OpName, isOpName, opOf, ops } from '../ops/index.ts';
 import type { AttrSpec, AttrValue, Attrs } from '../ops/op.ts';
 import type { ArgAst, ExprAst } from '../1-syntax/ast.ts';
 import type { Template } from '../1-syntax/template.ts';
-import { asAttr, fromHole } from './arguments.ts';
+import { asAttr, fromHole, openAttr } from './arguments.ts';
 import { checkArguments } from './givens.ts';
 import { lowerLambda } from './lambda.ts';
 import type { Instance, TypedExpr } from './model.ts';
@@ -244,6 +244,9 @@ function attrsOf(
     if (value !== undefined) values[key] = value;
     else {
       failed = true;
+      // Not known in a block that is checked alone: neither is what hangs on it.
+      if (a.value.kind === 'open' || a.value.kind === 'error') return;
+      if (site.ctx.mode === 'open' && a.value.kind === 'dim') return;
       if (spec.kind === 'fn' && a.value.kind === 'lambda') return; // already reported
       const what = `${name}: ${key}`;
       log.report('type/kind', { what, expected: kindText(spec.kind), found: describe(a.value) }, [
@@ -289,6 +292,10 @@ function attrsOf(
 }
 
 function attrValue(site: CallSite, spec: AttrSpec, a: Argument): AttrValue | undefined {
+  const { kind } = a.value;
+  if (site.ctx.mode === 'open' && (kind === 'open' || kind === 'dim')) {
+    return openAttr(spec.kind, spec.default);
+  }
   if (spec.kind !== 'fn') return asAttr(spec.kind, a.value);
   if (a.value.kind !== 'lambda') return undefined;
   return lowerLambda(site.ctx, a.value, spec, (e, scope) => site.elaborateIn(e, scope));
