@@ -176,7 +176,7 @@ export async function sha256(bytes: Uint8Array): Promise<string> {
   const own =
     bytes.buffer instanceof ArrayBuffer
       ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-      : bytes.slice();
+      : new Uint8Array(bytes);
   const digest = await globalThis.crypto.subtle.digest('SHA-256', own);
   return [...new Uint8Array(digest)].map((b) => b.toString(16).padStart(2, '0')).join('');
 }

@@ -55,11 +55,11 @@ export function halfToFloat(h: number): number {
 const aligned16 = (b: Uint8Array): Uint16Array =>
   b.byteOffset % 2 === 0
     ? new Uint16Array(b.buffer, b.byteOffset, b.byteLength / 2)
-    : new Uint16Array(b.slice().buffer);
+    : new Uint16Array(new Uint8Array(b).buffer);
 const aligned32 = (b: Uint8Array): Uint32Array =>
   b.byteOffset % 4 === 0
     ? new Uint32Array(b.buffer, b.byteOffset, b.byteLength / 4)
-    : new Uint32Array(b.slice().buffer);
+    : new Uint32Array(new Uint8Array(b).buffer);
 
 function tiled(
   stored: Uint8Array,
@@ -110,6 +110,6 @@ export function toDoubles(stored: Uint8Array, dtype: DType): Float64Array {
   const floats =
     wide.byteOffset % 4 === 0
       ? new Float32Array(wide.buffer, wide.byteOffset, wide.byteLength / 4)
-      : new Float32Array(wide.slice().buffer);
+      : new Float32Array(new Uint8Array(wide).buffer);
   return Float64Array.from(floats);
 }

@@ -33,7 +33,7 @@ export async function readSafetensors(
   const size = await files.size(file);
   if (size === undefined) return fail(file, 'missing', 'there is no such file');
   if (size < 10) return fail(file, 'truncated', `${size} bytes are too few for a safetensors file`);
-  const head = new DataView((await files.read(file, 0, 8)).slice().buffer);
+  const head = new DataView(new Uint8Array(await files.read(file, 0, 8)).buffer);
   const length = Number(head.getBigUint64(0, true));
   if (length > longestHeader)
     return fail(file, 'header', `a header of ${length} bytes; at most ${longestHeader}`);

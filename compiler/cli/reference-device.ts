@@ -157,7 +157,7 @@ export function openReference(
     copyBlock: (from, to) => writeBlock(to, readBlock(from)),
     blockBytes,
     readBlock: (b) => new Uint8Array(readBlock(b).buffer),
-    writeBlock: (b, bytes) => writeBlock(b, new Float64Array(bytes.slice().buffer)),
+    writeBlock: (b, bytes) => writeBlock(b, new Float64Array(new Uint8Array(bytes).buffer)),
     memoryBytes: blockBytes * limits.blocks,
     close: () => undefined,
   };

@@ -50,7 +50,7 @@ async function chooseVariant(
   await allowRelaxedSimd();
   for (const v of program.variants) {
     if (v.threads !== shared) continue;
-    const bytes = (await files(v.file)).slice();
+    const bytes = new Uint8Array(await files(v.file));
     if (WebAssembly.validate(bytes)) return WebAssembly.compile(bytes);
   }
   throw new DeviceError(
