@@ -3,7 +3,7 @@ import type { Executor, ExecutorOptions, StepBatch } from '../device.ts';
 import { DeviceError } from '../errors.ts';
 import { type Manifest, type WasmProgram, control } from '../manifest.ts';
 import { type MemoryMap, mapMemory } from './layout.ts';
-import { aloneTeam, makeTeam } from './team.ts';
+import { type Team, aloneTeam, makeTeam } from './team.ts';
 
 export interface OpenOptions {
   readonly onProgress?: (done: number, total: number) => void;
@@ -131,7 +131,7 @@ function makeExecutor(
   map: MemoryMap,
   memory: WebAssembly.Memory,
   threads: number,
-  team: { run(): void; close(): void },
+  team: Team,
 ): Executor {
   const { limits } = map;
   const words = new Uint32Array(memory.buffer);
@@ -181,7 +181,7 @@ function makeExecutor(
       for (let n = 0; n < batch.tokens; n++) keys[batch.slot[n] ?? 0] = batch.position[n] ?? 0;
       words[control.t] = batch.tokens;
       words[control.r] = batch.wanted;
-      team.run();
+      return team.run();
     },
     logits: (row) => {
       const view = rows[row];
