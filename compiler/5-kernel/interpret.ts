@@ -1,0 +1,250 @@
+/**
+ * The kernel interpreter: runs a kernel statement by statement, thread after thread, rounding as the
+ * element types say. Every access is checked: against the bounds of its tile, and against accesses
+ * of other threads since the last barrier.
+ */
+import { Failure } from '../base/failure.ts';
+import { invariant, present, unreachable } from '../base/invariant.ts';
+import { bytesOf } from '../base/type.ts';
+import { applyArithmetic, applyCompare, applyUnary } from '../scalar/eval.ts';
+import type { Expr, ScalarType } from '../scalar/expr.ts';
+import type { Axis, Kernel, KernelScalar, Stmt, Tile } from './kernel.ts';
+import type { RaceLog } from './races.ts';
+
+/** Where a global tile lies in memory. */
+export interface Region {
+  readonly address: number;
+  readonly bytes: number;
+}
+
+export interface KernelRun {
+  readonly memory: DataView;
+  /** One for each parameter of the kernel. */
+  readonly regions: readonly Region[];
+  readonly scalars: Readonly<Record<KernelScalar, number>>;
+  readonly threads: number;
+  readonly races: RaceLog;
+}
+
+type Value = readonly number[];
+
+/** Throws Failure `kernel/bounds` or `kernel/race`, or a compiler bug for what `simd` has none of. */
+export function interpretKernel(kernel: Kernel, run: KernelRun): void {
+  for (let thread = 0; thread < run.threads; thread++) runThread(kernel, run, thread);
+}
+
+function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
+  const tiles = new Map<string, Tile>(kernel.params.map((t) => [t.name, t]));
+  const regions = new Map(kernel.params.map((t, i) => [t.name, present(run.regions[i])]));
+  const scratch = new DataView(new ArrayBuffer(kernel.scratchBytes));
+  const registers = new Map<string, Value[]>();
+  const names = new Map<string, Value>(kernel.scalars.map((s) => [s, [run.scalars[s]]]));
+  runAll(kernel.body);
+
+  function runAll(stmts: readonly Stmt[]): void {
+    for (const s of stmts) runOne(s);
+  }
+
+  function runOne(s: Stmt): void {
+    switch (s.kind) {
+      case 'let':
+        names.set(s.name, value(s.value));
+        break;
+      case 'tile':
+        tiles.set(s.tile.name, s.tile);
+        if (s.tile.space === 'register') {
+          const zero = Array.from({ length: s.tile.lanes ?? 1 }, () => 0);
+          registers.set(
+            s.tile.name,
+            Array.from({ length: s.tile.shape[0] ?? 0 }, () => zero),
+          );
+        }
+        break;
+      case 'store':
+        store(s.tile, scalar(s.index), value(s.value));
+        break;
+      case 'loop':
+        runLoop(s.axis, s.body);
+        break;
+      case 'if':
+        runAll(scalar(s.when) !== 0 ? s.then : s.otherwise);
+        break;
+      case 'role':
+        runAll(s.body);
+        break;
+      case 'prefetch':
+      case 'wait':
+      case 'comment':
+        break;
+      case 'barrier':
+      case 'copy':
+      case 'mma':
+        invariant(false, `${s.kind} is for other machine classes`);
+        break;
+      default:
+        unreachable(s);
+    }
+  }
+
+  function runLoop(axis: Axis, body: readonly Stmt[]): void {
+    let [from, to] = [scalar(axis.from), scalar(axis.to)];
+    if (axis.bind === 'thread') {
+      const share = (n: number): number => Math.trunc((to * n) / run.threads);
+      invariant(from === 0, 'thread loops start at 0');
+      [from, to] = [share(thread), share(thread + 1)];
+    }
+    for (let i = from; i < to; i += axis.step) {
+      names.set(axis.name, [i]);
+      runAll(body);
+    }
+  }
+
+  /** The address of an element, and the memory that it is in. */
+  function place(tile: Tile, index: number, count: number): { view: DataView; at: number } {
+    const size = bytesOf[tile.dtype];
+    const region =
+      tile.space === 'global'
+        ? present(regions.get(tile.name))
+        : { address: tile.offset ?? 0, bytes: size * tile.shape.reduce((a, b) => a * b, 1) };
+    if (!Number.isInteger(index) || index < 0 || (index + count) * size > region.bytes) {
+      throw new Failure(
+        'kernel/bounds',
+        `${kernel.name}: ${tile.name}[${index} : ${count}] is outside its ${region.bytes} bytes`,
+      );
+    }
+    const view = tile.space === 'global' ? run.memory : scratch;
+    return { view, at: region.address + index * size };
+  }
+
+  function store(name: string, index: number, values: Value): void {
+    const tile = present(tiles.get(name), name);
+    if (tile.space === 'register') {
+      present(registers.get(name))[index] = values;
+      return;
+    }
+    const { view, at } = place(tile, index, values.length);
+    values.forEach((v, lane) => {
+      const address = at + lane * bytesOf[tile.dtype];
+      if (tile.space === 'global') run.races.write(address, thread, kernel.name, name);
+      if (tile.dtype === 'f32') view.setFloat32(address, v, true);
+      else if (tile.dtype === 'f64') view.setFloat64(address, v, true);
+      else {
+        invariant(bytesOf[tile.dtype] === 4, 'stores of 32 bits');
+        view.setInt32(address, v, true);
+      }
+    });
+  }
+
+  function load(name: string, index: number, lanes: number): Value {
+    const tile = present(tiles.get(name), name);
+    if (tile.space === 'register') return present(registers.get(name)?.[index], name);
+    const { view, at } = place(tile, index, lanes);
+    return Array.from({ length: lanes }, (_, lane) => {
+      const address = at + lane * bytesOf[tile.dtype];
+      if (tile.space === 'global') run.races.read(address, thread, kernel.name, name);
+      switch (tile.dtype) {
+        case 'f32':
+          return view.getFloat32(address, true);
+        case 'f64':
+          return view.getFloat64(address, true);
+        case 'i32':
+        case 'u32':
+          return view.getInt32(address, true);
+        case 'f16':
+        case 'bf16':
+          return view.getUint16(address, true);
+        case 'u8':
+        case 'bool':
+          return view.getUint8(address);
+        case 'i8':
+          return view.getInt8(address);
+      }
+    });
+  }
+
+  function scalar(e: Expr): number {
+    return present(value(e)[0]);
+  }
+
+  function value(e: Expr): Value {
+    const lanes = (f: (lane: number) => number): Value =>
+      Array.from({ length: e.lanes }, (_, lane) => rounded(f(lane), e.dtype));
+    const at = (v: Value, lane: number): number => present(v[v.length === 1 ? 0 : lane]);
+    switch (e.op) {
+      case 'const':
+        return lanes(() => e.value);
+      case 'var':
+        return present(names.get(e.name), e.name);
+      case 'load':
+        return load(e.tile, scalar(e.index), e.lanes);
+      case 'splat': {
+        const a = scalar(e.a);
+        return lanes(() => a);
+      }
+      case 'lane':
+        return [present(value(e.a)[e.lane])];
+      case 'shuffle': {
+        const both = [...value(e.a), ...value(e.b)];
+        return e.pick.map((p) => present(both[p]));
+      }
+      case 'select': {
+        const when = value(e.when);
+        const [a, b] = [value(e.a), value(e.b)];
+        return lanes((l) => (at(when, l) !== 0 ? at(a, l) : at(b, l)));
+      }
+      case 'cast': {
+        const a = value(e.a);
+        return lanes((l) => (e.dtype === 'i32' ? saturated(at(a, l)) : at(a, l)));
+      }
+      case 'bits': {
+        const a = value(e.a);
+        return Array.from({ length: e.lanes }, (_, l) => sameBits(at(a, l), e.a.dtype, e.dtype));
+      }
+      case 'fma': {
+        const [a, b, c] = [value(e.a), value(e.b), value(e.c)];
+        return lanes((l) => at(a, l) * at(b, l) + at(c, l));
+      }
+      case 'neg': case 'abs': case 'sqrt': case 'floor': case 'ceil': case 'trunc': case 'round':
+      case 'exp': case 'log': case 'sin': case 'cos': case 'tanh': case 'erf': case 'not': {
+        const a = value(e.a);
+        return lanes((l) => applyUnary(e.op, at(a, l)));
+      }
+      case 'add': case 'sub': case 'mul': case 'div': case 'rem': case 'min': case 'max':
+      case 'and': case 'or': case 'xor': case 'shl': case 'shr': {
+        const [a, b] = [value(e.a), value(e.b)];
+        return lanes((l) => applyArithmetic(e.op, at(a, l), at(b, l), e.dtype === 'i32'));
+      }
+      case 'lt': case 'le': case 'gt': case 'ge': case 'eq': case 'ne': {
+        const [a, b] = [value(e.a), value(e.b)];
+        return lanes((l) => (applyCompare(e.op, at(a, l), at(b, l)) ? 1 : 0));
+      }
+      case 'at':
+      case 'dot4':
+        throw new Failure('kernel/expression', `${kernel.name}: ${e.op} has no meaning here`);
+      default:
+        return unreachable(e);
+    }
+  } // prettier-ignore
+}
+
+function rounded(v: number, dtype: ScalarType): number {
+  switch (dtype) {
+    case 'f32':
+      return Math.fround(v);
+    case 'i32':
+      return v | 0;
+    case 'f64':
+    case 'bool':
+      return v;
+  }
+}
+
+const saturated = (v: number): number =>
+  Number.isNaN(v) ? 0 : Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, Math.trunc(v)));
+
+function sameBits(v: number, from: ScalarType, to: ScalarType): number {
+  const view = new DataView(new ArrayBuffer(4));
+  if (from === 'f32') view.setFloat32(0, v);
+  else view.setInt32(0, v);
+  return to === 'f32' ? view.getFloat32(0) : view.getInt32(0);
+}
