@@ -26,7 +26,7 @@ import { array, number, sizeOf, wrongRank } from './shape.ts';
 
 export const angles = defineOp<{ readonly frequencies: readonly number[]; readonly scale: number }>(
   {
-    doc: 'cos and sin of position times frequency, times scale.',
+    doc: 'Cosines and sines of position times frequency, times scale.',
     operands: ['positions'],
     results: ['cos', 'sin'],
     attrs: {
