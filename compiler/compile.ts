@@ -17,8 +17,10 @@ import { simplify } from './3-graph/simplify.ts';
 import { verifyGraph } from './3-graph/verify.ts';
 import { partition } from './4-partition/partition.ts';
 import type { Plan } from './4-partition/plan.ts';
+import { verifyPlan } from './4-partition/verify.ts';
 import { buildProgram } from './6-program/build.ts';
 import type { Limits, Program } from './6-program/program.ts';
+import { verifyProgram } from './6-program/verify.ts';
 import { type BundleSource, writeBundle } from './8-bundle/bundle.ts';
 import type { Checkpoint } from './8-bundle/checkpoint.ts';
 import type { Files } from './8-bundle/files.ts';
@@ -62,8 +64,7 @@ export function compileGraph(
   if (log.failed) throw failureOf(log);
   const dtypeOf = (path: string): DType => weights?.weights.get(path)?.dtype ?? 'f32';
   const graph = simplify(lowerModel(model, dtypeOf), options.onRewrite);
-  const faults = verifyGraph(graph);
-  invariant(faults.length === 0, () => `graph of ${model.name}: ${faults.join('; ')}`);
+  mustHold('graph', verifyGraph(graph));
   return { model, graph, weights };
 }
 
@@ -75,9 +76,14 @@ export function compileProgram(
 ): Compiled {
   const meaning = compileGraph(bound, checkpoint, options);
   const plan = partition(meaning.graph);
+  mustHold('plan', verifyPlan(plan));
   const program = buildProgram(plan, limitsFor(vocabOf(meaning.model), options.limits));
+  mustHold('program', verifyProgram(program));
   return { ...meaning, plan, program };
 }
+
+const mustHold = (stage: string, faults: readonly string[]): void =>
+  invariant(faults.length === 0, () => `${stage}: ${faults.join('; ')}`);
 
 /** Compiles into the folder `out`, which is replaced as a whole once everything is written. */
 export async function compile(
