@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { locate } from '../compiler/base/locate.ts';
+import { renderAll } from '../compiler/base/render.ts';
 import { placeOf } from '../compiler/base/source.ts';
 import { makeLog } from '../compiler/base/diagnostic.ts';
 import { bindWeights } from '../compiler/2-model/bind-weights.ts';
@@ -157,6 +159,24 @@ test.each([
   expect(log.diagnostics().map((d) => d.code)).toEqual([code]);
   expect(log.diagnostics()[0]?.text).toMatch(text);
   expect(pointedAt(log.diagnostics()[0]).startsWith('head')).toBe(true);
+});
+
+test('behind a hole, the column is that of the file', () => {
+  const m = model`
+    m(ids: i32 [t]) -> [t, 8] {
+      weight embed: [8, 4]
+      use s = ${square}(factor = ${
+        // Of several lines, with a brace in a text: "}".
+        ['}'].length
+      }) use r = ${square}(factor = facto)
+      return s(embed[ids]) @ embed.T
+    }
+  `;
+  const [only, ...others] = mistakesOf(bind(m)).map((d) => locate(d, () => lines.join('\n')));
+  expect(others).toEqual([]);
+  expect(pointedAt(only)).toMatch(/^facto\)/);
+  expect(only && renderAll([only])).toMatch(/ {2}\S*diagnostics\.test\.ts:\d+:\d+\n/);
+  expect(only && renderAll([only])).toContain('use r = ${square}(factor = facto)');
 });
 
 test('independent mistakes are all reported', () => {

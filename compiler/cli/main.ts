@@ -1,8 +1,11 @@
 #!/usr/bin/env node
 /** The command line: the composition root of compiler, runtime and stdlib. */
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CompilerBug } from '../base/invariant.ts';
-import { Failure } from '../base/failure.ts';
+import { DiagnosticsError, Failure } from '../base/failure.ts';
+import { locate } from '../base/locate.ts';
+import { renderAll } from '../base/render.ts';
 import { CographError } from '../../runtime/errors.ts';
 import { compileCommand } from './commands/compile.ts';
 import type { Context } from './commands/context.ts';
@@ -61,6 +64,14 @@ const action =
     }
   };
 
+function textOfFile(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
 interface Explained {
   readonly code: string;
   readonly message: string;
@@ -70,9 +81,12 @@ interface Explained {
 /** A user's mistake is 1, a bug 2, Ctrl-C 130 as shells have it. */
 function explain(e: unknown): Explained {
   if (controller.signal.aborted) return { code: 'aborted', message: 'interrupted', status: 130 };
-  if (e instanceof Failure || e instanceof CographError) {
-    const message = e.name === 'DiagnosticsError' ? e.message : `error[${e.code}]: ${e.message}`;
+  if (e instanceof DiagnosticsError) {
+    const message = renderAll(e.diagnostics.map((d) => locate(d, textOfFile)));
     return { code: e.code, message, status: 1 };
+  }
+  if (e instanceof Failure || e instanceof CographError) {
+    return { code: e.code, message: `error[${e.code}]: ${e.message}`, status: 1 };
   }
   if (e instanceof Error && 'syscall' in e && 'code' in e) {
     return { code: `system/${String(e.code)}`, message: `error: ${e.message}`, status: 1 };
