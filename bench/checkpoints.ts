@@ -87,12 +87,12 @@ export function tensorsOf(shape: Shape): readonly Tensor[] {
 }
 
 /** The head of a safetensors file: 8 bytes of length, and the JSON padded to 8 bytes. */
-export function headerOf(shape: Shape): Buffer {
+export function headerOf(shape: Shape, dtype: 'BF16' | 'F16' | 'F32' = 'BF16'): Buffer {
   const entries: Record<string, unknown> = {};
   let at = 0;
   for (const tensor of tensorsOf(shape)) {
-    const end = at + elements(tensor) * 2;
-    entries[tensor.name] = { dtype: 'BF16', shape: tensor.shape, data_offsets: [at, end] };
+    const end = at + elements(tensor) * (dtype === 'F32' ? 4 : 2);
+    entries[tensor.name] = { dtype, shape: tensor.shape, data_offsets: [at, end] };
     at = end;
   }
   const text = JSON.stringify(entries);

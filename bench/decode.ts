@@ -4,7 +4,7 @@ import { compile } from '../compiler/compile.ts';
 import { nodeFiles } from '../compiler/cli/node-files.ts';
 import type { BoundModel } from '../compiler/index.ts';
 import { readCheckpoint } from '../compiler/8-bundle/checkpoint.ts';
-import { readManifest } from '../runtime/validate.ts';
+import { openFiles } from '../runtime/files.ts';
 import { type LoadedModel, load } from '../runtime/index.ts';
 import type { BandwidthMeter } from './bandwidth.ts';
 import { median } from './statistics.ts';
@@ -58,12 +58,7 @@ export async function benchDecode(
   meter: BandwidthMeter,
   { rounds, tokens }: { readonly rounds: number; readonly tokens: number },
 ): Promise<DecodeResult> {
-  const text = await nodeFiles.read(
-    join(bundle, 'manifest.json'),
-    0,
-    (await nodeFiles.size(join(bundle, 'manifest.json'))) ?? 0,
-  );
-  const manifest = readManifest(new TextDecoder().decode(text));
+  const { manifest } = await openFiles(bundle);
   const bytes = manifest.cost.weightBytesPerToken;
   const model = await load(bundle, { threads: 1, context: 512 });
   await decode(model, Math.max(4, tokens >> 2));

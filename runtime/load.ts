@@ -2,7 +2,6 @@
 import type { ExecutorOptions } from './device.ts';
 import { DeviceError, InputError } from './errors.ts';
 import { type BundleFiles, openFiles } from './files.ts';
-import type { Manifest } from './manifest.ts';
 import { type LoadedModel, makeModel } from './model.ts';
 import { type Tokenizer, makeTokenizer } from './tokenizer.ts';
 import { openWasm } from './wasm/device.ts';
@@ -34,7 +33,7 @@ export async function load(place: string | URL, options: LoadOptions = {}): Prom
     throw new DeviceError('device/target', `this runtime has no target ${target}; there is wasm`);
   }
   const tokenizer = await tokenizerOf(files);
-  const executor = await openWasm(manifest, files.read, sizesOf(manifest, options), {
+  const executor = await openWasm(manifest, files.read, sizesOf(manifest.model.context, options), {
     ...(options.onProgress ? { onProgress: options.onProgress } : {}),
     ...(options.signal ? { signal: options.signal } : {}),
   });
@@ -42,9 +41,9 @@ export async function load(place: string | URL, options: LoadOptions = {}): Prom
 }
 
 /** The sizes of an executor: what the caller gave, else what suits the model and the machine. */
-export function sizesOf(manifest: Manifest, o: LoadOptions): ExecutorOptions {
+export function sizesOf(modelContext: number | undefined, o: LoadOptions): ExecutorOptions {
   const cores = globalThis.navigator?.hardwareConcurrency ?? coresOfNode() ?? 1;
-  const context = o.context ?? Math.min(manifest.model.context ?? 4096, 4096);
+  const context = o.context ?? Math.min(modelContext ?? 4096, 4096);
   return {
     threads: o.threads ?? Math.min(cores, 8),
     context,

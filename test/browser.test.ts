@@ -1,5 +1,5 @@
 /** The bundle and the runtime in a real browser: the same tokens, with threads and without. */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { type Server, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join, normalize } from 'node:path';
@@ -89,7 +89,6 @@ describe.skipIf(executable === undefined)('in Chromium', () => {
         entryNames: 'page',
         external: ['node:*'],
       });
-      const { cpSync, renameSync, writeFileSync } = await import('node:fs');
       renameSync(join(folder, 'page.js'), join(folder, 'main.js'));
       writeFileSync(join(folder, 'index.html'), '<script type="module" src="/main.js"></script>');
       cpSync(await bundleOf(bard, example('bard/weights')), join(folder, 'bundle'), {

@@ -173,6 +173,7 @@ export async function assembleWasm(wat: string, name = 'program'): Promise<Uint8
   const parsed = tools.parseWat(`${name}.wat`, wat, features);
   try {
     (parsed as Validates).validate(features);
+    // Kernels keep their names in profiles and stack traces.
     return parsed.toBinary({ write_debug_names: true }).buffer;
   } finally {
     parsed.destroy();

@@ -8,7 +8,7 @@ import { compile, compileGraph } from '../compile.ts';
 import { readAll, joinFile } from '../8-bundle/files.ts';
 import type { Checkpoint } from '../8-bundle/checkpoint.ts';
 import type { BoundModel } from '../index.ts';
-import { type LoadOptions, load } from '../../runtime/load.ts';
+import { type LoadOptions, load, sizesOf } from '../../runtime/load.ts';
 import { type LoadedModel, makeModel } from '../../runtime/model.ts';
 import { type Tokenizer, makeTokenizer } from '../../runtime/tokenizer.ts';
 import type { Console } from './console.ts';
@@ -85,13 +85,7 @@ async function interpreted(
   const bar = console.progress('reading weights');
   const reader = await readWeights(present(weights), checkpoint, nodeFiles, bar.update);
   bar.end('loaded for the reference interpreter');
-  const context = options.context ?? Math.min(bound.context ?? 4096, 4096);
-  const executor = openReference(graph, reader, {
-    threads: 1,
-    context,
-    capacity: Math.max(options.capacity ?? 2 * context, context),
-    sequences: options.sequences ?? 8,
-  });
+  const executor = openReference(graph, reader, sizesOf(bound.context, options));
   const tokenizer = await tokenizerOf(bound, checkpoint);
   return makeModel(executor, { name: model.name, eos: bound.eos ?? [] }, tokenizer);
 }

@@ -6,6 +6,7 @@ import { ConfigError } from '../base/failure.ts';
 import type { BoundModel } from '../index.ts';
 import { isTemplate } from '../1-syntax/template.ts';
 import { type Checkpoint, readCheckpoint } from '../8-bundle/checkpoint.ts';
+import { readAll } from '../8-bundle/files.ts';
 import { modelOf, withGeneration } from '../../stdlib/families/index.ts';
 import { UsageError } from './errors.ts';
 import { nodeFiles } from './node-files.ts';
@@ -48,8 +49,7 @@ async function openFamily(folder: string): Promise<BoundModel> {
 }
 
 async function readJson(path: string): Promise<unknown> {
-  const size = (await nodeFiles.size(path)) ?? 0;
-  const text = new TextDecoder().decode(await nodeFiles.read(path, 0, size));
+  const text = new TextDecoder().decode(await readAll(nodeFiles, path));
   try {
     return JSON.parse(text);
   } catch (e) {

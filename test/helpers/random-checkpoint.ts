@@ -1,18 +1,12 @@
 /** Small Llama checkpoints of any shape with random weights, for differential tests. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Shape, configOf, headerOf, tensorsOf } from '../../bench/checkpoints.ts';
 import type { BoundModel } from '../../compiler/index.ts';
 import { modelOf } from '../../stdlib/index.ts';
 import { temporaryFolder } from './models.ts';
 
-export interface RandomShape {
-  readonly vocab: number;
-  readonly width: number;
-  readonly inner: number;
-  readonly depth: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly head: number;
+export interface RandomShape extends Omit<Shape, 'name'> {
   readonly dtype: 'F32' | 'BF16' | 'F16';
   readonly context: number;
 }
@@ -25,8 +19,6 @@ export function makeRandom(seed: number): () => number {
     return state / 2 ** 31 - 1;
   };
 }
-
-const bytesOf = { F32: 4, BF16: 2, F16: 2 } as const;
 
 /** A half of the nearest value at or below in size; the numbers here are small and normal. */
 function halfBits(value: number): number {
@@ -47,63 +39,25 @@ function stored(values: Float32Array, dtype: RandomShape['dtype']): Uint8Array {
 }
 
 /** The folder of the checkpoint, and the model that its config describes. */
-export function randomCheckpoint(shape: RandomShape): {
+export function randomCheckpoint(given: RandomShape): {
   readonly folder: string;
   readonly bound: BoundModel;
 } {
-  const { vocab, width, inner, depth, heads, kvHeads, head } = shape;
-  const layer = (l: number): [string, number[]][] =>
-    (
-      [
-        ['input_layernorm', [width]],
-        ['self_attn.q_proj', [heads * head, width]],
-        ['self_attn.k_proj', [kvHeads * head, width]],
-        ['self_attn.v_proj', [kvHeads * head, width]],
-        ['self_attn.o_proj', [width, heads * head]],
-        ['post_attention_layernorm', [width]],
-        ['mlp.gate_proj', [inner, width]],
-        ['mlp.up_proj', [inner, width]],
-        ['mlp.down_proj', [width, inner]],
-      ] as [string, number[]][]
-    ).map(([n, s]) => [`model.layers.${l}.${n}.weight`, s]);
-  const tensors: [string, number[]][] = [
-    ['model.embed_tokens.weight', [vocab, width]],
-    ...Array.from({ length: depth }, (_, l) => layer(l)).flat(),
-    ['model.norm.weight', [width]],
-  ];
+  const { dtype, context, head, inner } = given;
+  const shape: Shape = { ...given, name: 'random' };
   const random = makeRandom(head * 1000 + inner);
-  const header: Record<string, unknown> = {};
-  const parts: Uint8Array[] = [];
-  let end = 0;
-  for (const [name, dims] of tensors) {
-    const count = dims.reduce((a, b) => a * b, 1);
+  const parts = tensorsOf(shape).map(({ shape: dims }) => {
     const [, columns] = dims;
-    const values = Float32Array.from({ length: count }, () =>
+    const values = Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, () =>
       columns === undefined ? 1 + 0.1 * random() : random() * Math.sqrt(3 / columns),
     );
-    const bytes = stored(values, shape.dtype);
-    const next = end + count * bytesOf[shape.dtype];
-    header[name] = { dtype: shape.dtype, shape: dims, data_offsets: [end, next] };
-    parts.push(bytes);
-    end = next;
-  }
-  const json = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(json.length));
-  const folder = temporaryFolder();
-  writeFileSync(join(folder, 'model.safetensors'), Buffer.concat([length, json, ...parts]));
-  const bound = modelOf({
-    model_type: 'llama',
-    vocab_size: vocab,
-    hidden_size: width,
-    intermediate_size: inner,
-    num_hidden_layers: depth,
-    num_attention_heads: heads,
-    num_key_value_heads: kvHeads,
-    head_dim: head,
-    rms_norm_eps: 1e-5,
-    tie_word_embeddings: true,
-    max_position_embeddings: shape.context,
+    return stored(values, dtype);
   });
-  return { folder, bound };
+  const folder = temporaryFolder();
+  writeFileSync(
+    join(folder, 'model.safetensors'),
+    Buffer.concat([headerOf(shape, dtype), ...parts]),
+  );
+  const config = { ...configOf(shape), max_position_embeddings: context };
+  return { folder, bound: modelOf(config) };
 }

@@ -1,22 +1,15 @@
-import type { GenerateOptions, Prompt, Timings } from '../../../runtime/index.ts';
+import type { GenerateOptions, Prompt, SampleOptions, Timings } from '../../../runtime/index.ts';
 import { UsageError } from '../errors.ts';
 import { sizeText } from '../console.ts';
 import { openModel } from '../open.ts';
 import { type Context, type RunFlags, runOptions } from './context.ts';
 import { readIds } from './ids.ts';
 
-export interface GenerateFlags extends RunFlags {
+export interface GenerateFlags extends RunFlags, SampleOptions {
   readonly prompt?: string;
   readonly ids?: string;
   readonly chat?: boolean;
   readonly maxTokens: number;
-  readonly greedy?: boolean;
-  readonly temperature?: number;
-  readonly topK?: number;
-  readonly topP?: number;
-  readonly minP?: number;
-  readonly repetitionPenalty?: number;
-  readonly seed?: number;
   readonly stop?: readonly string[];
   readonly ignoreEos?: boolean;
 }
