@@ -98,7 +98,7 @@ const { expr } = fc.letrec<{ expr: ExprAst }>((tie) => ({
     fc.record({
       kind: fc.constant('index' as const),
       of: tie('expr'),
-      at: tie('expr'),
+      at: fc.array(tie('expr'), { minLength: 1, maxLength: 3 }),
       span: fc.constant(at()),
     }),
     fc.record({

@@ -103,7 +103,7 @@ export type ExprAst =
   | (Base & { readonly kind: 'hole'; readonly index: number })
   | (Base & { readonly kind: 'list'; readonly items: readonly ExprAst[] })
   | (Base & { readonly kind: 'call'; readonly callee: ExprAst; readonly args: readonly ArgAst[] })
-  | (Base & { readonly kind: 'index'; readonly of: ExprAst; readonly at: ExprAst })
+  | (Base & { readonly kind: 'index'; readonly of: ExprAst; readonly at: readonly ExprAst[] })
   | (Base & { readonly kind: 'member'; readonly of: ExprAst; readonly name: string })
   | (Base & { readonly kind: 'as'; readonly of: ExprAst; readonly shape: ShapeAst })
   | (Base & { readonly kind: 'unary'; readonly op: 'not' | '-'; readonly of: ExprAst })

@@ -193,7 +193,13 @@ export abstract class ExpressionParser extends EmbeddedActionsParser {
         {
           ALT: (): ExprAst => {
             this.CONSUME(T.LeftBracket);
-            const at = this.SUBRULE(this.expr);
+            const at: ExprAst[] = [];
+            this.AT_LEAST_ONE_SEP({
+              SEP: T.Comma,
+              DEF: () => {
+                at.push(this.SUBRULE(this.expr));
+              },
+            });
             const close = this.CONSUME(T.RightBracket);
             return { kind: 'index', of: e, at, span: extend(close) };
           },

@@ -117,7 +117,7 @@ export function showExpr(e: ExprAst, hole: ShowHole = (n) => `\${${n}}`): string
     case 'call':
       return `${within(e.callee, postfixTightness)}${showArgs(e.args, hole)}`;
     case 'index':
-      return `${within(e.of, postfixTightness)}[${showExpr(e.at, hole)}]`;
+      return `${within(e.of, postfixTightness)}[${e.at.map((x) => showExpr(x, hole)).join(', ')}]`;
     case 'member':
       return `${within(e.of, postfixTightness)}.${e.name}`;
     case 'as':

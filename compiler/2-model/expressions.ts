@@ -61,7 +61,7 @@ export function elaborate(ctx: Context, scope: Scope, place: Place, e: ExprAst):
     case 'binary':
       return binaryThing(ctx, e, go(e.a), go(e.b));
     case 'index':
-      return indexThing(ctx, e, go(e.of), go(e.at));
+      return indexThing(ctx, e, go(e.of), e.at.map(go));
     case 'member':
       return memberThing(ctx, scope, place, e);
     case 'as':
@@ -136,23 +136,30 @@ function binaryThing(ctx: Context, e: ExprOf<'binary'>, a: Thing, b: Thing): Thi
   return resultOf(ctx, name, [x, y], name === 'matmul' ? { nk: false } : {}, e.span);
 }
 
-function indexThing(ctx: Context, e: ExprOf<'index'>, of: Thing, at: Thing): Thing {
-  if (of.kind === 'error' || at.kind === 'error') return errorThing;
+/** `list[2]`, or rows of a table by ids; several indices are for functions of positions alone. */
+function indexThing(ctx: Context, e: ExprOf<'index'>, of: Thing, all: readonly Thing[]): Thing {
+  const [at, more] = all;
+  const place = e.at[0];
+  if (of.kind === 'error' || all.some(isError) || !at || !place) return errorThing;
+  if (more) {
+    ctx.log.report('value/indices', { found: all.length }, [{ span: e.span, text: '' }]);
+    return errorThing;
+  }
   if (of.kind === 'open') {
     return { kind: 'open', type: of.type?.kind === 'list' ? of.type.of : undefined };
   }
   if (of.kind === 'list') {
     if (at.kind === 'open' || at.kind === 'dim') return of.items[0] ?? errorThing;
-    if (at.kind !== 'int') return wrongKind(ctx, e.at.span, 'an index', 'a whole number', at);
+    if (at.kind !== 'int') return wrongKind(ctx, place.span, 'an index', 'a whole number', at);
     const item = of.items[at.value];
     if (item) return item;
     ctx.log.report('value/index', { index: at.value, length: of.items.length }, [
-      { span: e.at.span, text: '' },
+      { span: place.span, text: '' },
     ]);
     return errorThing;
   }
   const table = operandOf(ctx, of, e.of.span, 'an indexed value');
-  const ids = operandOf(ctx, at, e.at.span, 'an index');
+  const ids = operandOf(ctx, at, place.span, 'an index');
   return table && ids ? resultOf(ctx, 'gather', [table, ids], {}, e.span) : errorThing;
 }
 

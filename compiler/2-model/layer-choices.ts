@@ -26,7 +26,8 @@ export function choicesOf(
 
   function visit(e: ExprAst): void {
     if (e.kind === 'name' && e.name === variable) byNumber = true;
-    const isLookup = e.kind === 'index' && e.at.kind === 'name' && e.at.name === variable;
+    const [at, more] = e.kind === 'index' ? e.at : [];
+    const isLookup = e.kind === 'index' && !more && at?.kind === 'name' && at.name === variable;
     const list = isLookup && e.of.kind === 'name' ? lookup(scope, e.of.name) : undefined;
     if (isLookup && e.of.kind === 'name' && list?.kind === 'list') {
       lists.set(e.of.name, list.items);
@@ -84,7 +85,7 @@ function childrenOf(e: ExprAst): readonly ExprAst[] {
     case 'call':
       return [e.callee, ...argsOf(e.args)];
     case 'index':
-      return [e.of, e.at];
+      return [e.of, ...e.at];
     case 'member':
       return [e.of];
     case 'as':

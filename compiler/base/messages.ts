@@ -52,6 +52,10 @@ export const messages = {
   'value/index': message<{ index: number; length: number }>(
     ({ index, length }) => `index ${index} of a list with ${length} elements`,
   ),
+  'value/indices': message<{ found: number }>(
+    ({ found }) => `one index selects from a list or a table, found ${found}`,
+    'several indices are for functions of positions, |i, j, h| bias[h, i - j]',
+  ),
   'value/operands': message<{ op: string; left: string; right: string }>(
     ({ op, left, right }) => `${op} does not go with ${left} and ${right}`,
   ),
