@@ -1,15 +1,46 @@
 /** The tags that users write templates with, and what binds a template to its parameters. */
-import { type Hole, type Template, makeTemplate } from './1-syntax/template.ts';
+import {
+  type Hole,
+  type SheetKind,
+  type SheetSource,
+  type Template,
+  sourceOf,
+} from './1-syntax/template.ts';
 
 /** A block: a typed function of tensors. It is read when a model that uses it is compiled. */
 export function block(strings: TemplateStringsArray, ...holes: readonly Hole[]): Template {
-  return makeTemplate('block', strings, holes, new Error().stack, 1);
+  return { kind: 'block', source: sourceOf('block', strings, new Error().stack, 1), holes };
 }
 
 /** A model: the block that maps token ids, i32 [t], to logits, [t, vocab]. */
 export function model(strings: TemplateStringsArray, ...holes: readonly Hole[]): Template {
-  return makeTemplate('model', strings, holes, new Error().stack, 1);
+  return { kind: 'model', source: sourceOf('model', strings, new Error().stack, 1), holes };
 }
+
+/** How precise each part is: weights, activations and KV. `selector { property: value }` rules. */
+export function precision(
+  strings: TemplateStringsArray,
+  ...holes: readonly unknown[]
+): SheetSource {
+  return sheet('precision', strings, holes, new Error().stack);
+}
+
+/** Which hardware group holds each part. */
+export function place(strings: TemplateStringsArray, ...holes: readonly unknown[]): SheetSource {
+  return sheet('place', strings, holes, new Error().stack);
+}
+
+/** How decoding proceeds: KV, expert residency, prefetch, speculation, parallel paths. */
+export function decode(strings: TemplateStringsArray, ...holes: readonly unknown[]): SheetSource {
+  return sheet('decode', strings, holes, new Error().stack);
+}
+
+const sheet = (
+  kind: SheetKind,
+  strings: TemplateStringsArray,
+  holes: readonly unknown[],
+  stack: string | undefined,
+): SheetSource => ({ kind, source: sourceOf(kind, strings, stack, 1), holes });
 
 export interface ModelOptions {
   /** Values of the model's parameters. */
@@ -21,14 +52,23 @@ export interface ModelOptions {
   /** Token that begins a text, and those that end one. */
   readonly bos?: number;
   readonly eos?: readonly number[];
+  /** Sheets in order: of rules with equal weight a later sheet's wins. */
+  readonly sheets?: readonly SheetSource[];
 }
 
 /** A model with its parameters: what a model file exports and `compile` takes. */
 export interface BoundModel extends ModelOptions {
   readonly template: Template;
+  readonly sheets: readonly SheetSource[];
+  /** The model with these sheets behind its own. */
+  with(this: BoundModel, ...sheets: readonly SheetSource[]): BoundModel;
 }
 
 export const bind = (template: Template, options: ModelOptions = {}): BoundModel => ({
   ...options,
   template,
+  sheets: options.sheets ?? [],
+  with(...more) {
+    return { ...this, sheets: [...this.sheets, ...more] };
+  },
 });

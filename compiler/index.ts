@@ -1,6 +1,15 @@
 /** The compiler's public door. */
-export { type BoundModel, type ModelOptions, bind, block, model } from './dsl.ts';
-export type { Hole, Template } from './1-syntax/template.ts';
+export {
+  type BoundModel,
+  type ModelOptions,
+  bind,
+  block,
+  decode,
+  model,
+  place,
+  precision,
+} from './dsl.ts';
+export type { Hole, SheetKind, SheetSource, Template } from './1-syntax/template.ts';
 export type { Diagnostic, Label } from './base/diagnostic.ts';
 export {
   CheckpointError,

@@ -191,6 +191,30 @@ test('independent mistakes are all reported', () => {
   expect(mistakesOf(bind(m)).map((d) => pointedAt(d).split(/\W/)[0])).toEqual(['embde', 'nothing']);
 });
 
+test('five independent mistakes, in syntax, names, shapes and a missing brace, are five', () => {
+  const m = model`
+    m(ids: i32 [t]) -> [t, 8] {
+      weight embed: [8, 4], narrow: [8, 3]
+      use s = ${square}(factor = )
+      x = embed[ids
+      y = embed[ids] @ narrow.T
+      z = nothing
+      repeat layers[l: 2] {
+        w = s(x) + + y
+      return embed[ids] @ embed.T
+    }
+  `;
+  const found = mistakesOf(bind(m)).map((d) => locate(d, () => lines.join('\n')));
+  expect(found.map((d) => [d.code, pointedAt(d).split(/\n/)[0]?.slice(0, 12)])).toEqual([
+    ['syntax/unexpected', ')'],
+    ['syntax/unexpected', 'y = embed[id'],
+    ['shape/inner', 'embed[ids] @'],
+    ['name/unknown', 'nothing'],
+    ['syntax/unexpected', '+ y'],
+    ['syntax/unclosed', 'y'],
+  ]);
+});
+
 test('a syntax error names what was expected', () => {
   const m = model`
     m(ids: i32 [t]) -> [t, 8] {

@@ -144,7 +144,7 @@ describe('a mistake in the syntax is told in words of the language', () => {
     ['f(x: [t, d]) -> [t, d] { return }', /unexpected \}, expected an expression/],
     ['f(x: [t, d]) -> [t, d] { y = x + * x return y }', /unexpected \*, expected an expression/],
     ['f(x: [t, d]) -> [t, d] { 3 }', /unexpected 3, expected a statement/],
-    ['f(x: [t, d]) -> [t, d] { return x', /unexpected end of the template/],
+    ['f(x: [t, d]) -> [t, d] { return x', /a \{ is not closed/],
     ['f(x: [t, d]) -> [t, d] { return x } }', /unexpected \}, expected the end of the template/],
     ['f(x: [t, d]) -> [t, d] { return x $ x }', /unexpected character \$/],
     ['f(x: [t, d]; n: ) -> [t, d] { return x }', /unexpected \), expected a type/],

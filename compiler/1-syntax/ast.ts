@@ -81,7 +81,9 @@ export type StmtAst =
       readonly value: ExprAst;
       readonly span: Span;
     }
-  | { readonly kind: 'return'; readonly values: readonly ExprAst[]; readonly span: Span };
+  | { readonly kind: 'return'; readonly values: readonly ExprAst[]; readonly span: Span }
+  /** A statement with a mistake in it, which has been reported; `names` are what it would define. */
+  | { readonly kind: 'broken'; readonly names: readonly Name[]; readonly span: Span };
 
 export interface ArgAst {
   readonly name: Name | undefined;
@@ -120,3 +122,53 @@ export type ExprAst =
       readonly b: ExprAst;
     })
   | (Base & { readonly kind: 'lambda'; readonly params: readonly Name[]; readonly body: ExprAst });
+
+export interface SheetAst {
+  readonly groups: readonly GroupAst[];
+  readonly rules: readonly RuleAst[];
+}
+
+/** `group gpu = ${h100}` of a place sheet. */
+export interface GroupAst {
+  readonly name: Name;
+  readonly value: ExprAst;
+  readonly span: Span;
+}
+
+export interface RuleAst {
+  readonly selectors: readonly SelectorAst[];
+  readonly settings: readonly SettingAst[];
+}
+
+export interface SettingAst {
+  readonly name: Name;
+  readonly value: ExprAst;
+}
+
+export interface SelectorAst {
+  readonly segments: readonly SegmentAst[];
+  readonly span: Span;
+}
+
+export interface SegmentAst {
+  /** `one`: `*`, any one segment; `any`: `**` or nothing before a kind or test, any number of them. */
+  readonly name: ({ readonly kind: 'name' } & Name) | { readonly kind: 'one' | 'any' };
+  readonly kinds: readonly Name[];
+  readonly ranges: readonly RangeAst[];
+  readonly tests: readonly TestAst[];
+  readonly span: Span;
+}
+
+/** Layers `from` to `to`, both included, every n-th; negative numbers count from the end. */
+export interface RangeAst {
+  readonly from: number | undefined;
+  readonly to: number | undefined;
+  readonly every: number;
+  readonly span: Span;
+}
+
+export interface TestAst {
+  readonly name: Name;
+  readonly op: '<' | '<=' | '>' | '>=' | '==' | '!=';
+  readonly value: ExprAst;
+}

@@ -11,19 +11,21 @@ export function reportLexing(e: ILexingError, source: Source, log: Log): void {
   ]);
 }
 
+/** `read`: the tokens that were read, a statement or all of the text's `tokens`. */
 export function reportParsing(
   e: IRecognitionException,
+  read: readonly IToken[],
   tokens: readonly IToken[],
   source: Source,
   log: Log,
 ): void {
-  const last = tokens.at(-1);
-  // At the end of input the error token has no offset.
-  const atEnd = Number.isNaN(e.token.startOffset);
-  const start = atEnd ? (last?.endOffset ?? 0) : e.token.startOffset;
-  const end = atEnd ? start + 1 : (e.token.endOffset ?? start) + 1;
-  const image = e.token.image === holeMark ? '${...}' : e.token.image;
-  const found = atEnd ? 'end of the template' : image;
+  const last = read.at(-1);
+  // At the end of what was read the error token has no offset: the one behind it is unexpected.
+  const behind = tokens.find((t) => t.startOffset > (last?.startOffset ?? -1));
+  const token = Number.isNaN(e.token.startOffset) ? behind : e.token;
+  const start = token?.startOffset ?? last?.endOffset ?? 0;
+  const end = (token?.endOffset ?? start) + 1;
+  const found = !token ? 'end of the template' : token.image === holeMark ? '${...}' : token.image;
   log.report('syntax/unexpected', { found, expected: expectedOf(e) }, [
     { span: { source, start, end }, text: '' },
   ]);
@@ -47,6 +49,11 @@ const openings: Readonly<Record<string, string>> = {
 };
 
 const rules: Readonly<Record<string, string>> = {
+  sheet: 'a rule: selector { property: value }',
+  selector: 'a selector such as layers[3..].experts or :attention',
+  segment: 'a name, *, ** or :kind',
+  suffix: 'a range such as [3..] or a test such as [heads > 8]',
+  range: 'a range such as [3], [3..], [..5] or [::4]',
   statement: 'a statement: weight, use, repeat, if, return or name = ...',
   block: 'a statement or }',
   type: 'a type: int, real, bool, text, block, fn or [type]',

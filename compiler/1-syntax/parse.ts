@@ -1,264 +1,111 @@
-/** Template to syntax tree. */
-import { Lexer } from 'chevrotain';
+/** Template to syntax tree, whole or what its mistakes leave of it. */
+import { type IRecognitionException, type IToken, Lexer } from 'chevrotain';
 import type { Log } from '../base/diagnostic.ts';
-import type {
-  ArgAst,
-  ExprAst,
-  Name,
-  ParamDecl,
-  ShapeAst,
-  StmtAst,
-  TemplateAst,
-  TensorDecl,
-  TextAst,
-  TypeAst,
-  WeightAst,
-} from './ast.ts';
-import { ExpressionParser } from './expressions.ts';
+import type { Source } from '../base/source.ts';
+import type { SheetAst, StmtAst, TemplateAst } from './ast.ts';
+import { mendBraces } from './braces.ts';
 import { reportLexing, reportParsing } from './messages.ts';
-import type { Template } from './template.ts';
+import { type Attempt, recoverSheet, recoverTemplate } from './recover.ts';
+import { SheetParser } from './sheets.ts';
+import { type Head, TemplateParser } from './statements.ts';
+import type { SheetSource, Template } from './template.ts';
 import * as T from './tokens.ts';
 
 const lexer = new Lexer(T.tokens, { positionTracking: 'full' });
+const templates = new TemplateParser();
+const sheets = new SheetParser();
 
-class TemplateParser extends ExpressionParser {
-  constructor() {
-    super();
-    this.performSelfAnalysis();
-  }
+type AnyParser = TemplateParser | SheetParser;
 
-  readonly template = this.RULE('template', (): TemplateAst => {
-    const name = this.CONSUME(T.Identifier);
-    this.CONSUME(T.LeftParen);
-    const inputs: TensorDecl[] = [];
-    const params: ParamDecl[] = [];
-    this.OPTION(() => {
-      inputs.push(this.SUBRULE(this.tensor));
-      this.MANY(() => {
-        this.CONSUME(T.Comma);
-        inputs.push(this.SUBRULE2(this.tensor));
-      });
-    });
-    this.OPTION2(() => {
-      this.CONSUME(T.Semicolon);
-      params.push(this.SUBRULE(this.param));
-      this.MANY2(() => {
-        this.CONSUME2(T.Comma);
-        params.push(this.SUBRULE2(this.param));
-      });
-    });
-    this.CONSUME(T.RightParen);
-    const results: ShapeAst[] = [];
-    this.OPTION3(() => {
-      this.CONSUME(T.Arrow);
-      results.push(this.SUBRULE(this.shape));
-      this.MANY3(() => {
-        this.CONSUME3(T.Comma);
-        results.push(this.SUBRULE2(this.shape));
-      });
-    });
-    const body = this.SUBRULE(this.block);
-    return {
-      name: this.nameOf(name),
-      inputs,
-      params,
-      results: results.length === 0 ? undefined : results,
-      body,
-      span: this.span(name),
-    };
-  });
-
-  private readonly tensor = this.RULE('tensor', (): TensorDecl => {
-    const name = this.CONSUME(T.Identifier);
-    this.CONSUME(T.Colon);
-    const shape = this.SUBRULE(this.shape);
-    return { name: this.nameOf(name), shape };
-  });
-
-  private readonly param = this.RULE('param', (): ParamDecl => {
-    const name = this.CONSUME(T.Identifier);
-    this.CONSUME(T.Colon);
-    const type = this.SUBRULE(this.type);
-    let value: ExprAst | undefined;
-    this.OPTION(() => {
-      this.CONSUME(T.Assign);
-      value = this.SUBRULE(this.expr);
-    });
-    return { name: this.nameOf(name), type, default: value };
-  });
-
-  private readonly type = this.RULE('type', (): TypeAst =>
-    this.OR([
-      {
-        ALT: (): TypeAst => ({ kind: 'name', name: this.nameOf(this.CONSUME(T.Identifier)) }),
-      },
-      {
-        ALT: (): TypeAst => {
-          const open = this.CONSUME(T.LeftBracket);
-          const of = this.SUBRULE(this.type);
-          const close = this.CONSUME(T.RightBracket);
-          return { kind: 'list', of, span: this.span(open, close) };
-        },
-      },
-    ]),
-  );
-
-  private readonly block = this.RULE('block', (): StmtAst[] => {
-    const out: StmtAst[] = [];
-    this.CONSUME(T.LeftBrace);
-    this.MANY(() => {
-      out.push(this.SUBRULE(this.statement));
-    });
-    this.CONSUME(T.RightBrace);
-    return out;
-  });
-
-  private readonly statement = this.RULE('statement', (): StmtAst =>
-    this.OR([
-      { ALT: () => this.SUBRULE(this.weightStmt) },
-      { ALT: () => this.SUBRULE(this.useStmt) },
-      { ALT: () => this.SUBRULE(this.repeatStmt) },
-      { ALT: () => this.SUBRULE(this.ifStmt) },
-      { ALT: () => this.SUBRULE(this.returnStmt) },
-      { ALT: () => this.SUBRULE(this.assignStmt) },
-    ]),
-  );
-
-  private readonly path = this.RULE('path', (): Name => {
-    const first = this.CONSUME(T.Identifier);
-    let text = first.image;
-    let last = first;
-    this.MANY(() => {
-      this.CONSUME(T.Dot);
-      last = this.CONSUME2(T.Identifier);
-      text = `${text}.${last.image}`;
-    });
-    return { text, span: this.span(first, last) };
-  });
-
-  private readonly fromText = this.RULE('fromText', (): TextAst => {
-    this.CONSUME(T.From);
-    const text = this.CONSUME(T.TextLiteral);
-    return { value: text.image.slice(1, -1), span: this.span(text) };
-  });
-
-  private readonly weightStmt = this.RULE('weightStmt', (): StmtAst => {
-    const word = this.CONSUME(T.Weight);
-    const weights: WeightAst[] = [];
-    this.AT_LEAST_ONE_SEP({
-      SEP: T.Comma,
-      DEF: () => {
-        weights.push(this.SUBRULE(this.weightDecl));
-      },
-    });
-    return { kind: 'weight', weights, span: this.span(word) };
-  });
-
-  private readonly weightDecl = this.RULE('weightDecl', (): WeightAst => {
-    const path = this.SUBRULE(this.path);
-    this.CONSUME(T.Colon);
-    const shape = this.SUBRULE(this.shape);
-    let from: TextAst | undefined;
-    this.OPTION(() => {
-      from = this.SUBRULE(this.fromText);
-    });
-    return { path, shape, from };
-  });
-
-  private readonly useStmt = this.RULE('useStmt', (): StmtAst => {
-    const word = this.CONSUME(T.Use);
-    const path = this.SUBRULE(this.path);
-    this.CONSUME(T.Assign);
-    const callee = this.OR([
-      { ALT: () => this.hole(this.CONSUME(T.Hole)) },
-      { ALT: () => this.nameExpr(this.CONSUME(T.Identifier)) },
-    ]);
-    let args: ArgAst[] = [];
-    this.OPTION(() => {
-      args = this.SUBRULE(this.args);
-    });
-    let from: TextAst | undefined;
-    this.OPTION2(() => {
-      from = this.SUBRULE(this.fromText);
-    });
-    return { kind: 'use', path, callee, args, from, span: this.span(word) };
-  });
-
-  private readonly repeatStmt = this.RULE('repeatStmt', (): StmtAst => {
-    const word = this.CONSUME(T.Repeat);
-    const name = this.nameOf(this.CONSUME(T.Identifier));
-    this.CONSUME(T.LeftBracket);
-    const variable = this.nameOf(this.CONSUME2(T.Identifier));
-    this.CONSUME(T.Colon);
-    const count = this.SUBRULE(this.expr);
-    this.CONSUME(T.RightBracket);
-    let from: TextAst | undefined;
-    this.OPTION(() => {
-      from = this.SUBRULE(this.fromText);
-    });
-    const body = this.SUBRULE(this.block);
-    return { kind: 'repeat', name, variable, count, from, body, span: this.span(word) };
-  });
-
-  private readonly ifStmt = this.RULE('ifStmt', (): StmtAst => {
-    const word = this.CONSUME(T.If);
-    const when = this.SUBRULE(this.expr);
-    const then = this.SUBRULE(this.block);
-    let otherwise: StmtAst[] = [];
-    this.OPTION(() => {
-      this.CONSUME(T.Else);
-      otherwise = this.OR([
-        { ALT: () => this.SUBRULE2(this.block) },
-        { ALT: () => [this.SUBRULE(this.ifStmt)] },
-      ]);
-    });
-    return { kind: 'if', when, then, otherwise, span: this.span(word) };
-  });
-
-  private readonly returnStmt = this.RULE('returnStmt', (): StmtAst => {
-    const word = this.CONSUME(T.Return);
-    const values: ExprAst[] = [];
-    this.AT_LEAST_ONE_SEP({
-      SEP: T.Comma,
-      DEF: () => {
-        values.push(this.SUBRULE(this.expr));
-      },
-    });
-    return { kind: 'return', values, span: this.span(word) };
-  });
-
-  private readonly assignStmt = this.RULE('assignStmt', (): StmtAst => {
-    const names: Name[] = [];
-    const first = this.CONSUME(T.Identifier);
-    names.push(this.nameOf(first));
-    this.MANY(() => {
-      this.CONSUME(T.Comma);
-      names.push(this.nameOf(this.CONSUME2(T.Identifier)));
-    });
-    this.CONSUME(T.Assign);
-    const value = this.SUBRULE(this.expr);
-    return { kind: 'assign', names, value, span: this.span(first) };
-  });
-
-  complete(): TemplateAst | undefined {
-    const ast = this.template();
-    return this.errors.length > 0 ? undefined : ast;
-  }
+/** One rule over tokens that it must read whole. */
+function attempt<T>(
+  parser: AnyParser,
+  source: Source,
+  tokens: readonly IToken[],
+  rule: () => T,
+): Attempt<T> {
+  parser.source = source;
+  parser.input = [...tokens];
+  const value = rule();
+  const [mistake] = parser.errors;
+  return mistake ? { mistake } : { value };
 }
 
-const parser = new TemplateParser();
+interface Lexed {
+  readonly tokens: readonly IToken[];
+  /** Offsets of characters that begin no token. */
+  readonly odd: readonly number[];
+}
 
-/** The tree of a template, or undefined with mistakes in `log`. */
+function lex(source: Source, log: Log): Lexed {
+  const { tokens, errors } = lexer.tokenize(source.text);
+  errors.forEach((e) => reportLexing(e, source, log));
+  return { tokens, odd: errors.map((e) => e.offset) };
+}
+
+/**
+ * The tree of a template. Mistakes go to `log`, and statements without any stay in the tree;
+ * undefined where its first line has one, or where it has no body.
+ */
 export function parse(template: Template, log: Log): TemplateAst | undefined {
   const { source } = template;
-  const { tokens, errors } = lexer.tokenize(source.text);
-  if (errors.length > 0) {
-    errors.forEach((e) => reportLexing(e, source, log));
-    return undefined;
+  const lexed = lex(source, log);
+  const whole = (of: readonly IToken[]): Attempt<TemplateAst> =>
+    attempt(templates, source, of, () => templates.template());
+  return readOrMend(lexed, source, log, whole, (mended, report) =>
+    recoverTemplate(mended, {
+      source,
+      report,
+      head: (of): Attempt<Head> => attempt(templates, source, of, () => templates.head()),
+      statement: (of): Attempt<StmtAst> =>
+        attempt(templates, source, of, () => templates.statement()),
+    }),
+  );
+}
+
+/** The tree of a sheet, with the groups and rules in it that have no mistake. */
+export function parseSheet(sheet: SheetSource, log: Log): SheetAst {
+  const { source } = sheet;
+  const lexed = lex(source, log);
+  const whole = (of: readonly IToken[]): Attempt<SheetAst> =>
+    attempt(sheets, source, of, () => sheets.sheet());
+  const found = readOrMend(lexed, source, log, whole, (mended, report) =>
+    recoverSheet(mended, { source, report, item: whole }),
+  );
+  return found ?? { groups: [], rules: [] };
+}
+
+type Report = (mistake: IRecognitionException, tokens: readonly IToken[]) => void;
+
+/** Reads the whole, else the whole with braces put in or left out, else what `recover` finds. */
+function readOrMend<T>(
+  { tokens, odd }: Lexed,
+  source: Source,
+  log: Log,
+  whole: (tokens: readonly IToken[]) => Attempt<T>,
+  recover: (tokens: readonly IToken[], report: Report) => T | undefined,
+): T | undefined {
+  const first = whole(tokens);
+  if ('value' in first) return first.value;
+  const mended = mendBraces(tokens, source);
+  if (mended.mistake) {
+    const second = whole(mended.tokens);
+    if ('value' in second) {
+      mended.mistake(log);
+      return second.value;
+    }
   }
-  parser.source = source;
-  parser.input = tokens;
-  const ast = parser.complete();
-  parser.errors.forEach((e) => reportParsing(e, tokens, source, log));
-  return ast;
+  let reported = false;
+  const report: Report = (mistake, read) => {
+    reported = true;
+    const from = read[0]?.startOffset ?? 0;
+    const to = tokens.find((t) => t.startOffset > (read.at(-1)?.startOffset ?? 0))?.startOffset;
+    // A statement that lost a character has been complained of.
+    if (odd.some((at) => at >= from && at < (to ?? Infinity))) return;
+    reportParsing(mistake, read, tokens, source, log);
+  };
+  const value = recover(mended.tokens, report);
+  if (mended.mistake && (!reported || mended.missing)) mended.mistake(log);
+  else if (!reported) report(first.mistake, tokens);
+  return value;
 }

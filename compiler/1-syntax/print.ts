@@ -50,6 +50,8 @@ function writeStmt(w: Writer, s: StmtAst, hole: ShowHole): void {
     }
     case 'assign':
       return w.line(`${s.names.map((n) => n.text).join(', ')} = ${showExpr(s.value, hole)}`);
+    case 'broken':
+      return w.line('// a statement with a mistake');
     case 'return':
       return w.line(`return ${s.values.map((v) => showExpr(v, hole)).join(', ')}`);
     default:

@@ -4,6 +4,17 @@ import { type Source, callSite } from '../base/source.ts';
 /** What `${...}` may hold. */
 export type Hole = number | boolean | string | Template | readonly Hole[];
 
+/** Which sheet a text is: how precise, on what, and how decoding proceeds. */
+export const sheetKinds = ['precision', 'place', 'decode'] as const;
+export type SheetKind = (typeof sheetKinds)[number];
+
+/** A sheet's text; its holes may hold schemes, policies and hardware too. */
+export interface SheetSource {
+  readonly kind: SheetKind;
+  readonly source: Source;
+  readonly holes: readonly unknown[];
+}
+
 export interface Template {
   readonly kind: 'block' | 'model';
   readonly source: Source;
@@ -14,18 +25,23 @@ export interface Template {
 export const holeMark = '\uE000';
 
 /** `depth`: frames between this function and the user's call. */
-export function makeTemplate(
-  kind: Template['kind'],
+export function sourceOf(
+  tag: string,
   strings: TemplateStringsArray,
-  holes: readonly Hole[],
   stack: string | undefined,
   depth: number,
-): Template {
+): Source {
   const site = callSite(stack, depth);
   // The text begins after the tag and the backtick, which stands right behind the call site's name.
-  const column = site.column + kind.length + 1;
-  return { kind, source: { ...site, column, text: strings.raw.join(holeMark) }, holes };
+  const column = site.column + tag.length + 1;
+  return { ...site, column, text: strings.raw.join(holeMark) };
 }
 
-export const isTemplate = (h: unknown): h is Template =>
+const hasSource = (h: unknown): h is { readonly kind: unknown } =>
   typeof h === 'object' && h !== null && 'kind' in h && 'source' in h && 'holes' in h;
+
+export const isTemplate = (h: unknown): h is Template =>
+  hasSource(h) && (h.kind === 'block' || h.kind === 'model');
+
+export const isSheet = (h: unknown): h is SheetSource =>
+  hasSource(h) && sheetKinds.some((k) => k === h.kind);

@@ -1,6 +1,6 @@
 /** Things to the kinds that parameters and attributes ask for. */
 import type { Log } from '../base/diagnostic.ts';
-import { nearestName } from '../base/messages.ts';
+import { nearestName } from '../base/messages/nearest.ts';
 import type { Span } from '../base/source.ts';
 import type { AttrKind, AttrValue } from '../ops/op.ts';
 import type { ParamDecl, TypeAst } from '../1-syntax/ast.ts';

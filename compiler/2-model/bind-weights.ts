@@ -1,7 +1,7 @@
 /** A model's weights against a checkpoint's header: stored types, exact names, shapes. */
 import { constantDim } from '../base/dim.ts';
 import type { Log } from '../base/diagnostic.ts';
-import { nearestName } from '../base/messages.ts';
+import { nearestName } from '../base/messages/nearest.ts';
 import { present } from '../base/invariant.ts';
 import type { DType } from '../base/type.ts';
 import { weightsOf } from './check.ts';

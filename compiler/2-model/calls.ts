@@ -1,6 +1,6 @@
 /** Calls: ops, instances, blocks without weights, and functions of compile-time values. */
 import { present } from '../base/invariant.ts';
-import { nearestName } from '../base/messages.ts';
+import { nearestName } from '../base/messages/nearest.ts';
 import type { Span } from '../base/source.ts';
 import { sameType, showType } from '../base/type.ts';
 import { type OpName, isOpName, opOf, ops } from '../ops/index.ts';

@@ -9,7 +9,7 @@ import {
   symbol,
 } from '../base/dim.ts';
 import { unreachable } from '../base/invariant.ts';
-import { nearestName } from '../base/messages.ts';
+import { nearestName } from '../base/messages/nearest.ts';
 import type { Span } from '../base/source.ts';
 import { showType } from '../base/type.ts';
 import type { OpName } from '../ops/index.ts';

@@ -1,5 +1,5 @@
 /** Arguments of `use` and of direct calls, held against the parameters of the block. */
-import { nearestName } from '../base/messages.ts';
+import { nearestName } from '../base/messages/nearest.ts';
 import type { Span } from '../base/source.ts';
 import type { Template } from '../1-syntax/template.ts';
 import { type Context, type Given, isError } from './scope.ts';

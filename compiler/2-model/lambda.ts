@@ -18,7 +18,7 @@ import {
   unary,
   variable,
 } from '../scalar/expr.ts';
-import { nearestName } from '../base/messages.ts';
+import { nearestName } from '../base/messages/nearest.ts';
 import { type Context, type Scope, type Thing, describe, lookup } from './scope.ts';
 
 type Lambda = Extract<Thing, { kind: 'lambda' }>;

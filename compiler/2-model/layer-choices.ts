@@ -64,6 +64,8 @@ function expressionsOf(s: StmtAst): readonly ExprAst[] {
       return [s.value];
     case 'return':
       return s.values;
+    case 'broken':
+      return [];
     default:
       return unreachable(s);
   }

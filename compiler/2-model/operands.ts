@@ -1,7 +1,7 @@
 /** Typed operands and results of ops. */
 import { type Dim, sameDim, symbol } from '../base/dim.ts';
 import { present } from '../base/invariant.ts';
-import { nearestName } from '../base/messages.ts';
+import { nearestName } from '../base/messages/nearest.ts';
 import type { Span } from '../base/source.ts';
 import { type DType, type TensorType, bytesOf, showType } from '../base/type.ts';
 import { type OpName, opOf } from '../ops/index.ts';

@@ -56,6 +56,9 @@ function runStatement(ctx: Context, scope: Scope, place: Place, s: StmtAst): Ret
       return assign(ctx, scope, place, s);
     case 'repeat':
       return elaborateRepeat({ ctx, scope, place, runStatements }, s) ? undefined : 'failed';
+    case 'broken':
+      s.names.forEach((n) => define(ctx, scope, n, errorThing));
+      return 'failed';
     case 'return': {
       const values = s.values.map((v) =>
         operandOf(ctx, elaborate(ctx, scope, place, v), v.span, 'return'),

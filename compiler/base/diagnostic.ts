@@ -1,6 +1,6 @@
 /** Mistakes in templates, as data: a code of the catalogue, the places, and what each contributes. */
-import type { MessageCode, MessageParams } from './messages.ts';
-import { messages } from './messages.ts';
+import { type MessageCode, type MessageParams, messages } from './messages.ts';
+import type { Message } from './messages/message.ts';
 import type { Span } from './source.ts';
 
 export interface Label {
@@ -11,13 +11,15 @@ export interface Label {
 
 export interface Diagnostic {
   readonly code: string;
+  /** Absent for mistakes; a warning does not keep a model from being compiled. */
+  readonly severity?: 'warning';
   readonly text: string;
   /** The first is where to edit. */
   readonly labels: readonly Label[];
   readonly help?: string;
 }
 
-/** Collects the mistakes of one compile. */
+/** Collects the mistakes and warnings of one compile. */
 export interface Log {
   report<K extends MessageCode>(
     code: K,
@@ -29,6 +31,7 @@ export interface Log {
   add(diagnostic: Diagnostic): void;
   /** In the order of their places. */
   diagnostics(): readonly Diagnostic[];
+  /** Whether there is a mistake; warnings are none. */
   readonly failed: boolean;
 }
 
@@ -37,14 +40,20 @@ export function makeLog(): Log {
   const seen = new Set<string>();
   const log: Log = {
     get failed() {
-      return found.length > 0;
+      return found.some((d) => d.severity !== 'warning');
     },
     report(code, params, labels, help) {
-      const message = messages[code];
       // The parameters were checked against the code by the signature.
-      const text = (message.text as (p: MessageParams<typeof code>) => string)(params);
-      const hint = help ?? ('help' in message ? message.help : undefined);
-      log.add({ code, text, labels, ...(hint === undefined ? {} : { help: hint }) });
+      const message = messages[code] as Message<MessageParams<typeof code>>;
+      const text = message.text(params);
+      const hint = help ?? message.help;
+      log.add({
+        code,
+        ...(message.severity === undefined ? {} : { severity: message.severity }),
+        text,
+        labels,
+        ...(hint === undefined ? {} : { help: hint }),
+      });
     },
     add(diagnostic) {
       const [first] = diagnostic.labels;

@@ -6,7 +6,7 @@ export const renderAll = (diagnostics: readonly Diagnostic[]): string =>
   diagnostics.map(render).join('\n');
 
 export function render(d: Diagnostic): string {
-  const out = [`error[${d.code}]: ${d.text}`];
+  const out = [`${d.severity ?? 'error'}[${d.code}]: ${d.text}`];
   const [first] = d.labels;
   if (first) {
     const { line, column } = placeOf(first.span.source, first.span.start);

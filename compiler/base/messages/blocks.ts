@@ -1,0 +1,21 @@
+/** Blocks, models and repeats as wholes. */
+import { type Named, message } from './message.ts';
+
+export const blocks = {
+  'block/cycle': message<{ path: string }>(
+    ({ path }) => `blocks use each other in a circle: ${path}`,
+  ),
+  'block/no-return': message<Named>(({ name }) => `${name} returns nothing`, 'end it with return'),
+  'block/weights-without-name': message<Named>(
+    ({ name }) => `${name} has weights and needs a name`,
+    'give it one with use, then call that',
+  ),
+  'model/input': message<Named>(({ name }) => `${name}: a model has one input, i32 [t]`),
+  'model/result': message<{ name: string; found: string }>(
+    ({ name, found }) => `${name}: a model returns f32 [t, vocab], found ${found}`,
+  ),
+  'repeat/changed': message<{ name: string; before: string; after: string }>(
+    ({ name, before, after }) =>
+      `${name} is ${before} before the repeat and ${after} after a round`,
+  ),
+} as const;
