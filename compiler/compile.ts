@@ -3,7 +3,7 @@
  * runs wherever JavaScript does; nothing of the model's weights is held longer than needed.
  */
 import { DiagnosticsError, TargetError } from './base/failure.ts';
-import { type Log, makeLog } from './base/diagnostic.ts';
+import { type Diagnostic, type Log, makeLog } from './base/diagnostic.ts';
 import { invariant, present } from './base/invariant.ts';
 import { renderAll } from './base/render.ts';
 import type { DType } from './base/type.ts';
@@ -40,6 +40,8 @@ export interface Meaning {
   readonly model: Model;
   readonly graph: Graph;
   readonly weights: BoundWeights | undefined;
+  /** What is no mistake and yet hardly meant. */
+  readonly warnings: readonly Diagnostic[];
 }
 
 /** Compiled, without weights. */
@@ -54,7 +56,7 @@ export interface Compiled extends Meaning {
  */
 export function compileGraph(
   bound: BoundModel,
-  checkpoint: Checkpoint | undefined,
+  checkpoint: Pick<Checkpoint, 'tensors'> | undefined,
   options: Pick<CompileOptions, 'onRewrite'> = {},
 ): Meaning {
   const log = makeLog();
@@ -65,7 +67,7 @@ export function compileGraph(
   const dtypeOf = (path: string): DType => weights?.weights.get(path)?.dtype ?? 'f32';
   const graph = simplify(lowerModel(model, dtypeOf), options.onRewrite);
   mustHold('graph', verifyGraph(graph));
-  return { model, graph, weights };
+  return { model, graph, weights, warnings: log.diagnostics() };
 }
 
 /** Model to program. Throws DiagnosticsError with every mistake found. */

@@ -78,6 +78,8 @@ export function elaborate(ctx: Context, scope: Scope, place: Place, e: ExprAst):
 
 function nameThing(ctx: Context, scope: Scope, name: string, span: Span): Thing {
   const found = lookup(scope, name);
+  // Mistakes point at what was written here, not at where the name got its value.
+  if (found?.kind === 'tensor') return tensorThing({ ...found.expr, span });
   if (found) return found;
   if (name === 'positions') {
     return tensorThing({

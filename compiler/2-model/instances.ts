@@ -74,6 +74,7 @@ function build(
   define(scope, 't', { kind: 'dim', dim: symbol('t') });
   if (!checkNames(ctx, ast)) return undefined;
   if (!bindGiven(ctx, ast, part, scope)) return undefined;
+  if (ctx.mode === 'open' && ctx.stack.length === 1) openParams(ast, scope);
   if (!bindInputs(ctx, ast, part, inputs, scope)) return undefined;
   if (!bindDefaults(ctx, ast, part, scope, place)) return undefined;
   const known = inputs.every((x) => x !== undefined);
@@ -243,11 +244,6 @@ function bindDefaults(
 ): boolean {
   return ast.params.every((p) => {
     if (scope.names.has(p.name.text)) return true;
-    // A block checked alone is checked for every value, its stack is empty but for itself.
-    if (ctx.mode === 'open' && ctx.stack.length === 1) {
-      define(scope, p.name.text, openParam(p));
-      return true;
-    }
     if (!p.default) {
       ctx.log.report('call/missing-argument', { name: p.name.text, of: ast.name.text }, [
         { span: part.span, text: '' },
@@ -261,6 +257,10 @@ function bindDefaults(
     return fitted.kind !== 'error';
   });
 }
+
+/** A block checked alone is checked for every value; its stack is empty but for itself. */
+const openParams = (ast: TemplateAst, scope: Scope): void =>
+  ast.params.forEach((p) => define(scope, p.name.text, openParam(p)));
 
 const openParam = (p: ParamDecl): Thing =>
   p.type.kind === 'name' && p.type.name.text === 'int'

@@ -86,21 +86,13 @@ export function resultOf(
   const inferred = opOf(name).infer(types, attrs);
   if (isProblem(inferred)) {
     const places = inferred.operands.length > 0 ? inferred.operands : [0];
-    ctx.log.add({
-      code: inferred.problem,
-      text: inferred.text,
-      labels: places.flatMap((n, i) => {
-        const operand = inputs[n];
-        if (!operand) return [];
-        return [
-          {
-            span: i === 0 && inputs.length === 1 ? span : operand.span,
-            text: `this is ${showType(typeOf(operand))}`,
-          },
-        ];
-      }),
-      ...(inferred.help === undefined ? {} : { help: inferred.help }),
+    const labels = places.flatMap((n, i) => {
+      const operand = inputs[n];
+      if (!operand) return [];
+      const own = i === 0 && inputs.length === 1 ? span : operand.span;
+      return [{ span: own, text: `this is ${showType(typeOf(operand))}` }];
     });
+    ctx.log.report(inferred.problem, { text: inferred.text }, labels, inferred.help);
     return errorThing;
   }
   const strayed = inferred.find((t) => !rowsLead(t, types));

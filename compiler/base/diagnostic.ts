@@ -10,7 +10,7 @@ export interface Label {
 }
 
 export interface Diagnostic {
-  readonly code: string;
+  readonly code: MessageCode;
   /** Absent for mistakes; a warning does not keep a model from being compiled. */
   readonly severity?: 'warning';
   readonly text: string;
@@ -27,8 +27,6 @@ export interface Log {
     labels: readonly Label[],
     help?: string,
   ): void;
-  /** A mistake whose text an op's record wrote. */
-  add(diagnostic: Diagnostic): void;
   /** In the order of their places. */
   diagnostics(): readonly Diagnostic[];
   /** Whether there is a mistake; warnings are none. */
@@ -38,16 +36,22 @@ export interface Log {
 export function makeLog(): Log {
   const found: Diagnostic[] = [];
   const seen = new Set<string>();
-  const log: Log = {
+  let failed = false;
+  return {
     get failed() {
-      return found.some((d) => d.severity !== 'warning');
+      return failed;
     },
     report(code, params, labels, help) {
       // The parameters were checked against the code by the signature.
       const message = messages[code] as Message<MessageParams<typeof code>>;
       const text = message.text(params);
+      const span = labels[0]?.span;
+      const key = `${code} ${text} ${span?.source.file} ${span?.source.line} ${span?.start}`;
+      if (seen.has(key)) return;
+      seen.add(key);
       const hint = help ?? message.help;
-      log.add({
+      failed ||= message.severity === undefined;
+      found.push({
         code,
         ...(message.severity === undefined ? {} : { severity: message.severity }),
         text,
@@ -55,15 +59,13 @@ export function makeLog(): Log {
         ...(hint === undefined ? {} : { help: hint }),
       });
     },
-    add(diagnostic) {
-      const [first] = diagnostic.labels;
-      const key = `${diagnostic.code} ${diagnostic.text} ${first?.span.source.file} ${first?.span.source.line} ${first?.span.start}`;
-      if (seen.has(key)) return;
-      seen.add(key);
-      found.push(diagnostic);
-    },
-    diagnostics: () =>
-      [...found].sort((a, b) => (a.labels[0]?.span.start ?? 0) - (b.labels[0]?.span.start ?? 0)),
+    diagnostics: () => [...found].sort(byPlace),
   };
-  return log;
+}
+
+function byPlace(a: Diagnostic, b: Diagnostic): number {
+  const [x, y] = [a.labels[0]?.span, b.labels[0]?.span];
+  if (!x || !y) return 0;
+  if (x.source.file !== y.source.file) return x.source.file < y.source.file ? -1 : 1;
+  return x.source.line - y.source.line || x.start - y.start;
 }

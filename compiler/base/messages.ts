@@ -2,6 +2,7 @@
 import { blocks } from './messages/blocks.ts';
 import { calls } from './messages/calls.ts';
 import { names } from './messages/names.ts';
+import { ops } from './messages/ops.ts';
 import { shapes } from './messages/shapes.ts';
 import { syntax } from './messages/syntax.ts';
 import { values } from './messages/values.ts';
@@ -15,6 +16,7 @@ export const messages = {
   ...shapes,
   ...blocks,
   ...weights,
+  ...ops,
 } as const;
 
 export type MessageCode = keyof typeof messages;

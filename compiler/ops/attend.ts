@@ -5,7 +5,7 @@ import type { TensorType } from '../base/type.ts';
 import { evaluateFn } from '../scalar/eval.ts';
 import { type ScalarFn, compare, variable } from '../scalar/expr.ts';
 import { onlineSoftmax } from '../scalar/monoid.ts';
-import { type NoAttrs, type Step, defineOp } from './op.ts';
+import { type NoAttrs, type Problem, type Step, defineOp } from './op.ts';
 import { array, number, sizeOf, wrongRank } from './shape.ts';
 
 const rowOf = (t: TensorType): number[] => t.shape.slice(1).map(number);
@@ -180,7 +180,12 @@ export const attend = defineOp<{
   samples: [],
 });
 
-const sizes = (what: string, a: TensorType, b: TensorType, operands: readonly number[]) => ({
+const sizes = (
+  what: string,
+  a: TensorType,
+  b: TensorType,
+  operands: readonly number[],
+): Problem => ({
   problem: 'shape/differ',
   text: `attend: ${what} differ, ${showShape(a.shape)} and ${showShape(b.shape)}`,
   operands,

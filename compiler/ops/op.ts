@@ -3,6 +3,7 @@
  * about it. Passes read the record's properties and never its name.
  */
 import type { Dim } from '../base/dim.ts';
+import type { OpCode } from '../base/messages/ops.ts';
 import { CompilerBug } from '../base/invariant.ts';
 import type { DType, TensorType } from '../base/type.ts';
 import type { Expr, ScalarFn } from '../scalar/expr.ts';
@@ -29,8 +30,7 @@ export interface AttrSpec {
 
 /** A mistake in the use of an op; the checker turns operand numbers into places in the source. */
 export interface Problem {
-  /** `area/slug`, a code of the catalogue in `base/messages.ts`. */
-  readonly problem: string;
+  readonly problem: OpCode;
   /** Lower case, no full stop: says the rule and the two values that break it. */
   readonly text: string;
   /** Operands to point at; the first is where to edit. */

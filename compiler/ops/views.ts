@@ -21,8 +21,8 @@ export const reshape = defineOp<{ readonly shape: readonly number[] }>({
     const to = shape.map((n): Dim => (n === 0 && row !== undefined ? row : n));
     if (!sameDim(productDim(to), productDim(type.shape))) {
       return {
-        problem: 'shape/reshape',
-        text: `as: ${showShape(type.shape)} has other elements than ${showShape(to)}`,
+        problem: 'shape/elements',
+        text: `reshape: ${showShape(type.shape)} has other elements than ${showShape(to)}`,
         operands: [0],
       };
     }
@@ -239,7 +239,7 @@ export const gather = defineOp<NoAttrs>({
     if (rows.shape.length !== 2) return wrongRank('a table', 0, 'two axes', rows);
     if (index.dtype !== 'i32') {
       return {
-        problem: 'type/element',
+        problem: 'type/index',
         text: `an index is made of i32, found ${index.dtype}`,
         operands: [1],
       };
@@ -285,7 +285,11 @@ export const take = defineOp<NoAttrs>({
   infer([x, rows]) {
     const [type, index] = [present(x), present(rows)];
     if (index.dtype !== 'i32') {
-      return { problem: 'type/element', text: 'rows are named by i32', operands: [1] };
+      return {
+        problem: 'type/index',
+        text: `rows are named by i32, found ${index.dtype}`,
+        operands: [1],
+      };
     }
     return [{ dtype: type.dtype, shape: [present(index.shape[0]), ...type.shape.slice(1)] }];
   },

@@ -1,0 +1,8 @@
+import { block } from 'cograph';
+
+export default block`
+  f(x: [t, n]) -> [t, n] {
+    weight table: [8, n]
+    return table[sum(x) as [t]]
+  }
+`;

@@ -1,0 +1,8 @@
+import { block } from 'cograph';
+
+const depth = 12;
+export default block`
+  f(x: [t, n]) -> [t, n] {
+    return x * ${1 / depth}
+  }
+`;
