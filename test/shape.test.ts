@@ -80,6 +80,17 @@ describe('imports', () => {
     expect(wrong).toEqual([]);
   });
 
+  test('nothing but the command line imports what serves editors', () => {
+    const users = imports.filter((i) => i.to.startsWith('compiler/editor/'));
+    const allowed = /^compiler\/(editor|cli)\//;
+    expect(users.length).toBeGreaterThan(0);
+    expect(users.filter((i) => !allowed.test(i.from))).toEqual([]);
+    const wrong = imports.filter(
+      (i) => i.from.startsWith('compiler/editor/') && /^(compiler\/cli|stdlib)\//.test(i.to),
+    );
+    expect(wrong).toEqual([]);
+  });
+
   test('the runtime imports nothing of the compiler, which knows its manifest alone', () => {
     expect(
       imports.filter((i) => i.from.startsWith('runtime/') && /^(compiler|stdlib)\//.test(i.to)),
@@ -107,6 +118,7 @@ describe('imports', () => {
     ['@dagrejs/graphlib', 'compiler/4-partition/'],
     ['wabt', 'compiler/7-emit/wasm.ts'],
     ['commander', 'compiler/cli/'],
+    ['js-tokens', 'compiler/editor/'],
   ])('%s is imported in %s only', (name, place) => {
     const users = imports.filter((i) => i.to === name);
     expect(users.length).toBeGreaterThan(0);
