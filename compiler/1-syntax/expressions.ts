@@ -7,11 +7,21 @@ import * as T from './tokens.ts';
 
 /** Rule bodies run once while the grammar is recorded: they have no side effects. */
 export abstract class ExpressionParser extends EmbeddedActionsParser {
-  /** What spans refer to; set before each parse. */
-  source: Source = { file: '', text: '', line: 1, column: 1 };
+  /** What spans refer to. */
+  protected source: Source = { file: '', text: '', line: 1, column: 1 };
+  /** Numbers of holes by their offsets in the text. */
+  private holes: ReadonlyMap<number, number> = new Map();
 
   constructor() {
     super(T.tokens, { recoveryEnabled: false, maxLookahead: 3 });
+  }
+
+  /** Says whose tokens come next. */
+  read(source: Source): void {
+    if (source === this.source) return;
+    this.source = source;
+    const marks = source.text.matchAll(new RegExp(holeMark, 'g'));
+    this.holes = new Map([...marks].map((m, n) => [m.index, n]));
   }
 
   protected span(first: IToken, last: IToken = first): Span {
@@ -283,7 +293,7 @@ export abstract class ExpressionParser extends EmbeddedActionsParser {
 
   /** The hole's number is how many stand before it in the text. */
   protected hole(token: IToken): ExprAst {
-    const before = this.source.text.slice(0, token.startOffset);
-    return { kind: 'hole', index: before.split(holeMark).length - 1, span: this.span(token) };
+    const index = this.holes.get(token.startOffset) ?? 0;
+    return { kind: 'hole', index, span: this.span(token) };
   }
 }

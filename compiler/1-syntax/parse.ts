@@ -1,9 +1,10 @@
 /** Template to syntax tree, whole or what its mistakes leave of it. */
 import { type IRecognitionException, type IToken, Lexer } from 'chevrotain';
 import type { Log } from '../base/diagnostic.ts';
-import type { Source } from '../base/source.ts';
+import { type Source, titleOf } from '../base/source.ts';
 import type { SheetAst, StmtAst, TemplateAst } from './ast.ts';
 import { mendBraces } from './braces.ts';
+import { guardDepth, treeWithinLimits, withinLimits } from './limits.ts';
 import { reportLexing, reportParsing } from './messages.ts';
 import { type Attempt, recoverSheet, recoverTemplate } from './recover.ts';
 import { SheetParser } from './sheets.ts';
@@ -24,7 +25,7 @@ function attempt<T>(
   tokens: readonly IToken[],
   rule: () => T,
 ): Attempt<T> {
-  parser.source = source;
+  parser.read(source);
   parser.input = [...tokens];
   const value = rule();
   const [mistake] = parser.errors;
@@ -50,29 +51,37 @@ function lex(source: Source, log: Log): Lexed {
 export function parse(template: Template, log: Log): TemplateAst | undefined {
   const { source } = template;
   const lexed = lex(source, log);
+  if (!withinLimits(source, lexed.tokens, log)) return undefined;
   const whole = (of: readonly IToken[]): Attempt<TemplateAst> =>
     attempt(templates, source, of, () => templates.template());
-  return readOrMend(lexed, source, log, whole, (mended, report) =>
-    recoverTemplate(mended, {
-      source,
-      report,
-      head: (of): Attempt<Head> => attempt(templates, source, of, () => templates.head()),
-      statement: (of): Attempt<StmtAst> =>
-        attempt(templates, source, of, () => templates.statement()),
-    }),
-  );
+  const read = (): TemplateAst | undefined =>
+    readOrMend(lexed, source, log, whole, (mended, report) =>
+      recoverTemplate(mended, {
+        source,
+        report,
+        head: (of): Attempt<Head> => attempt(templates, source, of, () => templates.head()),
+        statement: (of): Attempt<StmtAst> =>
+          attempt(templates, source, of, () => templates.statement()),
+      }),
+    );
+  const ast = guardDepth(log, titleOf(source), read);
+  return ast && treeWithinLimits(ast, log) ? ast : undefined;
 }
 
 /** The tree of a sheet, with the groups and rules in it that have no mistake. */
 export function parseSheet(sheet: SheetSource, log: Log): SheetAst {
   const { source } = sheet;
   const lexed = lex(source, log);
+  const empty = { groups: [], rules: [] };
+  if (!withinLimits(source, lexed.tokens, log)) return empty;
   const whole = (of: readonly IToken[]): Attempt<SheetAst> =>
     attempt(sheets, source, of, () => sheets.sheet());
-  const found = readOrMend(lexed, source, log, whole, (mended, report) =>
-    recoverSheet(mended, { source, report, item: whole }),
-  );
-  return found ?? { groups: [], rules: [] };
+  const read = (): SheetAst | undefined =>
+    readOrMend(lexed, source, log, whole, (mended, report) =>
+      recoverSheet(mended, { source, report, item: whole }),
+    );
+  const ast = guardDepth(log, titleOf(source), read);
+  return ast && treeWithinLimits(ast, log) ? ast : empty;
 }
 
 type Report = (mistake: IRecognitionException, tokens: readonly IToken[]) => void;

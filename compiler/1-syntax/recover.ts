@@ -91,10 +91,10 @@ function recoverStatement(tokens: readonly IToken[], reading: TemplateReading): 
   }
   const close = closeOf(tokens, open);
   const body = recoverBody(tokens.slice(open + 1, close), reading);
-  const head = reading.statement([...tokens.slice(0, open + 1), present(tokens[close])]);
+  const head = reading.statement([...tokens.slice(0, open + 1), ...tokens.slice(close, close + 1)]);
   if ('mistake' in head) {
     reading.report(head.mistake, tokens.slice(0, open + 1));
-    return broken(tokens.slice(0, open), reading.source);
+    return broken(tokens.slice(0, Math.max(open, 1)), reading.source);
   }
   const otherwise = recoverElse(tokens.slice(close + 1), reading);
   const { value } = head;

@@ -2,9 +2,10 @@
 import { sameDim, symbol } from '../base/dim.ts';
 import type { Log } from '../base/diagnostic.ts';
 import { present } from '../base/invariant.ts';
-import type { Source, Span } from '../base/source.ts';
+import { titleOf } from '../base/source.ts';
 import { showType } from '../base/type.ts';
 import type { TemplateAst, TensorDecl } from '../1-syntax/ast.ts';
+import { guardDepth } from '../1-syntax/limits.ts';
 import type { Hole, Template } from '../1-syntax/template.ts';
 import { fromHole } from './arguments.ts';
 import { dimOf } from './expressions.ts';
@@ -114,24 +115,6 @@ function checkResult(log: Log, root: Instance): boolean {
     { span: result?.span ?? root.span, text: `this is ${found}` },
   ]);
   return false;
-}
-
-/** Templates nested deeper than a machine's stack are a mistake, not a crash. */
-function guardDepth<T>(log: Log, span: Span, check: () => T): T | undefined {
-  try {
-    return check();
-  } catch (e) {
-    if (!(e instanceof RangeError)) throw e;
-    log.report('syntax/too-deep', {}, [{ span, text: '' }]);
-    return undefined;
-  }
-}
-
-/** The template's first word, which mistakes of the whole point at. */
-function titleOf(source: Source): Span {
-  const start = Math.max(0, source.text.search(/\S/));
-  const word = /^\w+/.exec(source.text.slice(start))?.[0] ?? ' ';
-  return { source, start, end: start + word.length };
 }
 
 /** Every instance of a body, nested ones after their parent; layers of a loop once. */

@@ -30,7 +30,41 @@ import {
 } from './scope.ts';
 import { agreed, binaryValue, negate, number } from './values.ts';
 
+/**
+ * Steps of one model: the largest of the library takes a hundredth. Entries of lists count an eighth.
+ */
+export const mostSteps = 200_000;
+
+/** What an expression is where it stands; the error thing where steps are used up, said once. */
 export function elaborate(ctx: Context, scope: Scope, place: Place, e: ExprAst): Thing {
+  if (!spend(ctx, 1, e.span)) return errorThing;
+  const found = elaborateOne(ctx, scope, place, e);
+  const makes = e.kind === 'binary' || e.kind === 'call' || e.kind === 'list';
+  if (!makes || found.kind !== 'list') return found;
+  return spend(ctx, entriesOf(found.items, 8 * mostSteps) / 8, e.span) ? found : errorThing;
+}
+
+function spend(ctx: Context, steps: number, span: Span): boolean {
+  const had = ctx.budget.left;
+  ctx.budget.left -= steps;
+  if (ctx.budget.left >= 0) return true;
+  if (had >= 0) {
+    ctx.log.report('model/too-large', { most: mostSteps }, [{ span, text: 'the steps end here' }]);
+  }
+  return false;
+}
+
+/** Entries of lists in lists too, counted up to `most`: equal lists may be one in memory. */
+function entriesOf(items: readonly Thing[], most: number): number {
+  let count = items.length;
+  for (const item of items) {
+    if (count > most) return count;
+    if (item.kind === 'list') count += entriesOf(item.items, most - count);
+  }
+  return count;
+}
+
+function elaborateOne(ctx: Context, scope: Scope, place: Place, e: ExprAst): Thing {
   const go = (x: ExprAst): Thing => elaborate(ctx, scope, place, x);
   switch (e.kind) {
     case 'number':

@@ -15,7 +15,7 @@ import type {
 import { parse } from '../1-syntax/parse.ts';
 import type { Template } from '../1-syntax/template.ts';
 import { asParam, checkType } from './arguments.ts';
-import { dimOf, elaborate } from './expressions.ts';
+import { dimOf, elaborate, mostSteps } from './expressions.ts';
 import type { Body, Instance, TypedExpr, Value } from './model.ts';
 import { dtypeOf, tensorThing, typeOf } from './operands.ts';
 import {
@@ -40,6 +40,7 @@ export function makeContext(log: Log, mode: Context['mode']): Context {
   const ctx: Context = {
     log,
     mode,
+    budget: { left: mostSteps },
     stack: [],
     astOf(t) {
       if (!parsed.has(t)) parsed.set(t, parse(t, log));

@@ -38,7 +38,7 @@ export interface RepeatSite {
 type Carried = Map<string, TypedExpr>;
 
 /** More layers than this are a mistake: no published model comes near. */
-const mostLayers = 1 << 16;
+const mostLayers = 1 << 10;
 
 /** True unless a mistake was found. */
 export function elaborateRepeat(site: RepeatSite, s: RepeatAst): boolean {

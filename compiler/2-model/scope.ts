@@ -89,6 +89,8 @@ export interface Context {
   readonly log: Log;
   /** `open`: a block is checked alone, and sizes and parameters may be unknown. */
   readonly mode: 'exact' | 'open';
+  /** Expressions, and entries of lists, that may still be elaborated. */
+  readonly budget: { left: number };
   /** Blocks being elaborated, outermost first. */
   readonly stack: { readonly template: Template; readonly name: string }[];
   /** The tree of a template, parsed once; undefined after a mistake. */

@@ -57,7 +57,9 @@ function runStatement(ctx: Context, scope: Scope, place: Place, s: StmtAst): Ret
     case 'repeat':
       return elaborateRepeat({ ctx, scope, place, runStatements }, s) ? undefined : 'failed';
     case 'broken':
-      s.names.forEach((n) => define(ctx, scope, n, errorThing));
+      for (const { text } of s.names) {
+        if (!isFixed(scope, text)) scope.names.set(text, errorThing);
+      }
       return 'failed';
     case 'return': {
       const values = s.values.map((v) =>

@@ -153,7 +153,7 @@ const mathOf: Readonly<Record<string, (x: number) => number>> = {
 const wholeResults = ['floor', 'ceil', 'round'];
 
 /** Longest list that `iota` makes: beyond any published table of frequencies or layers. */
-const mostItems = 1 << 20;
+const mostItems = 1 << 17;
 
 /** A function of compile-time values, or undefined if `name` is none or does not take them. */
 export function callValue(name: string, args: readonly Thing[]): Thing | undefined {

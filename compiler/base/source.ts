@@ -17,6 +17,16 @@ export interface Span {
   readonly end: number;
 }
 
+export const isSpan = (v: unknown): v is Span =>
+  typeof v === 'object' && v !== null && 'source' in v && 'start' in v && 'end' in v;
+
+/** The text's first word, which mistakes of the whole point at. */
+export function titleOf(source: Source): Span {
+  const start = Math.max(0, source.text.search(/\S/));
+  const word = /^\w+/.exec(source.text.slice(start))?.[0] ?? ' ';
+  return { source, start, end: start + word.length };
+}
+
 export const joinSpans = (a: Span, b: Span): Span => ({
   source: a.source,
   start: Math.min(a.start, b.start),

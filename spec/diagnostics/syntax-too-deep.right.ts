@@ -2,6 +2,8 @@ import { block } from 'cograph';
 
 const levels = 10;
 const text = `f(x: [t, n]) -> [t, n] {
-  return ${'('.repeat(levels)}x${')'.repeat(levels)}
+  return ${'('.repeat(levels)}
+    x
+  ${')'.repeat(levels)}
 }`;
 export default block(Object.assign([text], { raw: [text] }));

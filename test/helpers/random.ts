@@ -27,9 +27,8 @@ export function makeRandom(seed: number): Random {
     below,
     oneIn: (n) => below(n) === 0,
     pick(from) {
-      const found = from[below(from.length)];
-      if (found === undefined) throw new Error('nothing to pick from');
-      return found;
+      if (from.length === 0) throw new Error('nothing to pick from');
+      return from[below(from.length)] as (typeof from)[number]; // in range
     },
     list: (least, most, make) =>
       Array.from({ length: least + below(most - least + 1) }, (_, i) => make(i)),

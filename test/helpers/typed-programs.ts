@@ -38,7 +38,7 @@ const activations = ['silu', 'gelu', 'relu', 'tanh', 'sigmoid', 'exp', 'softmax'
 const masks = [
   '|i, j| j <= i',
   '|i, j| j <= i and i - j < 8',
-  '|i, j| if j <= i then j > 2 else false',
+  '|i, j| (if j <= i then j > 2 else false)',
   '|i, j, h| j <= i and (h < 1 or i - j < 4)',
   '|i, j| j <= i and not (i - j > 3 and j > 0)',
 ];
@@ -214,9 +214,9 @@ function value(w: Writing, depth: number): string {
     case 3:
       return `${inner()} / ${number(w)}`;
     case 4:
-      return `max(${inner()}, ${inner()})`;
+      return `(${inner()} - ${inner()})`;
     case 5:
-      return `-${inner()}`;
+      return `(-(${inner()}))`;
     case 6:
       return `(${inner()} * sum(${inner()}))`;
     default:

@@ -18,4 +18,8 @@ export const blocks = {
     ({ name, before, after }) =>
       `${name} is ${before} before the repeat and ${after} after a round`,
   ),
+  'model/too-large': message<{ most: number }>(
+    ({ most }) => `a model is written out in at most ${most} steps, this one takes more`,
+    'fewer layers or shorter lists: equal layers belong in one repeat that is not inside another',
+  ),
 } as const;
