@@ -37,8 +37,18 @@ export function sourceOf(
   return { ...site, column, text: strings.raw.join(holeMark) };
 }
 
+const isObject = (v: unknown): v is object => typeof v === 'object' && v !== null;
+
+/** JavaScript may put anything into a hole, things much like a template too. */
 const hasSource = (h: unknown): h is { readonly kind: unknown } =>
-  typeof h === 'object' && h !== null && 'kind' in h && 'source' in h && 'holes' in h;
+  isObject(h) &&
+  'kind' in h &&
+  'source' in h &&
+  'holes' in h &&
+  isObject(h.source) &&
+  'text' in h.source &&
+  typeof h.source.text === 'string' &&
+  Array.isArray(h.holes);
 
 export const isTemplate = (h: unknown): h is Template =>
   hasSource(h) && (h.kind === 'block' || h.kind === 'model');

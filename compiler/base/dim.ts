@@ -37,11 +37,27 @@ function normal(terms: readonly DimTerm[]): Dim {
   if (kept.length === 0) return 0;
   const [only] = kept;
   if (kept.length === 1 && only && only.factors.length === 0) return only.coefficient;
+  if (kept.length > mostTerms || kept.some((t) => t.factors.length > mostTerms)) {
+    return symbol(`(${showDim({ terms: kept })})`);
+  }
   return { terms: kept };
 }
 
+/** Terms, and factors of one: beyond it a polynomial is known by its text alone. */
+const mostTerms = 24;
+const mostName = 120;
+
 /** The dimension named `name`, such as `t`, the tokens of a step. */
-export const symbol = (name: string): Dim => ({ terms: [{ coefficient: 1, factors: [name] }] });
+export const symbol = (name: string): Dim => ({
+  terms: [{ coefficient: 1, factors: [name.length > mostName ? shortName(name) : name] }],
+});
+
+/** Equal texts have equal short names: a beginning, and the FNV-1a hash of the whole. */
+function shortName(name: string): string {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
+  return `${name.slice(0, mostName / 2)}… #${(hash >>> 0).toString(16)}`;
+}
 
 export const addDim = (a: Dim, b: Dim): Dim => normal([...termsOf(a), ...termsOf(b)]);
 
