@@ -4,6 +4,9 @@ import { type Source, callSite } from '../base/source.ts';
 /** What `${...}` may hold. */
 export type Hole = number | boolean | string | Template | readonly Hole[];
 
+/** What a hole holds whose value is known only when the file that has it runs. */
+export const openHole: unknown = Object.freeze({ kind: 'open' });
+
 /** Which sheet a text is: how precise, on what, and how decoding proceeds. */
 export const sheetKinds = ['precision', 'place', 'decode'] as const;
 export type SheetKind = (typeof sheetKinds)[number];

@@ -4,7 +4,7 @@ import { nearestName } from '../base/messages/nearest.ts';
 import type { Span } from '../base/source.ts';
 import type { AttrKind, AttrValue } from '../ops/op.ts';
 import type { ParamDecl, TypeAst } from '../1-syntax/ast.ts';
-import { type Hole, isTemplate } from '../1-syntax/template.ts';
+import { type Hole, isTemplate, openHole } from '../1-syntax/template.ts';
 import { type Context, type Thing, describe, errorThing, isError, showTypeAst } from './scope.ts';
 
 /**
@@ -26,6 +26,7 @@ function thingOf(hole: unknown): Thing | undefined {
   if (typeof hole === 'boolean') return { kind: 'bool', value: hole };
   if (typeof hole === 'string') return { kind: 'text', value: hole };
   if (isTemplate(hole)) return { kind: 'template', template: hole };
+  if (hole === openHole) return { kind: 'open', type: undefined };
   if (!Array.isArray(hole)) return undefined;
   const items = hole.map(thingOf).filter((t) => t !== undefined);
   return items.length === hole.length ? { kind: 'list', items } : undefined;

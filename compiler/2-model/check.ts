@@ -13,7 +13,7 @@ import { checkArguments } from './givens.ts';
 import { makeContext } from './instances.ts';
 import type { Body, Instance, Model, TypedExpr, WeightDecl } from './model.ts';
 import { dtypeOf, typeOf } from './operands.ts';
-import { type Context, type Given, makePlace, makeScope } from './scope.ts';
+import { type Context, type Given, type Observer, makePlace, makeScope } from './scope.ts';
 
 /**
  * The model that `template` is for these parameters, or undefined with mistakes in `log`. Its input
@@ -23,9 +23,10 @@ export function checkModel(
   template: Template,
   params: Readonly<Record<string, Hole>>,
   log: Log,
+  observe?: Observer,
 ): Model | undefined {
   return guardDepth(log, titleOf(template.source), () => {
-    const ctx = makeContext(log, 'exact');
+    const ctx = makeContext(log, 'exact', observe);
     const ast = ctx.astOf(template);
     if (!ast) return undefined;
     const span = ast.name.span;
@@ -53,9 +54,9 @@ export function checkModel(
  * Checks a template alone, for every value of its parameters: sizes are symbols, and both ways of an
  * `if` are looked at. True where no mistake was found.
  */
-export function checkBlock(template: Template, log: Log): boolean {
+export function checkBlock(template: Template, log: Log, observe?: Observer): boolean {
   guardDepth(log, titleOf(template.source), () => {
-    const ctx = makeContext(log, 'open');
+    const ctx = makeContext(log, 'open', observe);
     const ast = ctx.astOf(template);
     if (!ast) return undefined;
     const inputs = ast.inputs.map((i) => openInput(ctx, ast, i));

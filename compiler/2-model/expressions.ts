@@ -39,6 +39,7 @@ export const mostSteps = 200_000;
 export function elaborate(ctx: Context, scope: Scope, place: Place, e: ExprAst): Thing {
   if (!spend(ctx, 1, e.span)) return errorThing;
   const found = elaborateOne(ctx, scope, place, e);
+  ctx.observe?.(e.span, found);
   const makes = e.kind === 'binary' || e.kind === 'call' || e.kind === 'list';
   if (!makes || found.kind !== 'list') return found;
   return spend(ctx, entriesOf(found.items, 8 * mostSteps) / 8, e.span) ? found : errorThing;

@@ -16,10 +16,11 @@ import { parse } from '../1-syntax/parse.ts';
 import type { Template } from '../1-syntax/template.ts';
 import { asParam, checkType } from './arguments.ts';
 import { dimOf, elaborate, mostSteps } from './expressions.ts';
-import type { Body, Instance, TypedExpr, Value } from './model.ts';
+import type { Body, Instance, TypedExpr } from './model.ts';
 import { dtypeOf, tensorThing, typeOf } from './operands.ts';
 import {
   type Context,
+  type Observer,
   type Part,
   type Place,
   type Scope,
@@ -29,18 +30,20 @@ import {
   makePlace,
   makeScope,
 } from './scope.ts';
+import { paramsOf } from './parameters.ts';
 import { runStatements } from './statements.ts';
 
 type PartSpec = Omit<Part, 'instance'>;
 type Inputs = readonly (TypedExpr | undefined)[];
 
 /** A context whose blocks are parsed once each. */
-export function makeContext(log: Log, mode: Context['mode']): Context {
+export function makeContext(log: Log, mode: Context['mode'], observe?: Observer): Context {
   const parsed = new Map<Template, TemplateAst | undefined>();
   const ctx: Context = {
     log,
     mode,
     budget: { left: mostSteps },
+    ...(observe ? { observe } : {}),
     stack: [],
     astOf(t) {
       if (!parsed.has(t)) parsed.set(t, parse(t, log));
@@ -78,6 +81,9 @@ function build(
   if (ctx.mode === 'open' && ctx.stack.length === 1) openParams(ast, scope);
   if (!bindInputs(ctx, ast, part, inputs, scope)) return undefined;
   if (!bindDefaults(ctx, ast, part, scope, place)) return undefined;
+  for (const { name } of ctx.observe ? [...ast.inputs, ...ast.params] : []) {
+    ctx.observe?.(name.span, scope.names.get(name.text) ?? errorThing);
+  }
   const known = inputs.every((x) => x !== undefined);
   const results = resultsOf(ctx, ast, scope, place) ?? declared(ctx, ast, scope, place);
   if (!results || !known) return undefined;
@@ -164,7 +170,7 @@ function bindInputs(
     ctx.log.report('call/too-many', { of, most, found }, labels);
     return false;
   }
-  return ast.inputs.every((decl, i) => {
+  const fits = ast.inputs.every((decl, i) => {
     const input = inputs[i];
     if (!input) {
       scope.names.set(decl.name.text, errorThing);
@@ -176,6 +182,13 @@ function bindInputs(
     scope.names.set(decl.name.text, tensorThing(local));
     return true;
   });
+  // Sizes that only a mistaken argument would have given are no further mistakes.
+  for (const [i, { shape }] of ast.inputs.entries()) {
+    for (const d of inputs[i] ? [] : shape.dims) {
+      if (d.kind === 'name' && !lookup(scope, d.name)) define(scope, d.name, errorThing);
+    }
+  }
+  return fits;
 }
 
 /** Binds free names of the declared shape to the argument's sizes and compares the others. */
@@ -355,36 +368,4 @@ function declared(
     span: ast.name.span,
     types: [type],
   }));
-}
-
-function paramsOf(ctx: Context, ast: TemplateAst, scope: Scope): ReadonlyMap<string, Value> {
-  return new Map(
-    ast.params.flatMap((p): [string, Value][] => {
-      const value = toValue(ctx, scope.names.get(p.name.text));
-      return value ? [[p.name.text, value]] : [];
-    }),
-  );
-}
-
-/** What `inspect` and sheets may know of a parameter; functions show in the ops that they became. */
-function toValue(ctx: Context, t: Thing | undefined): Value | undefined {
-  switch (t?.kind) {
-    case 'int':
-    case 'real':
-    case 'bool':
-    case 'text':
-      return t;
-    case 'list':
-      return { kind: 'list', items: t.items.flatMap((x) => toValue(ctx, x) ?? []) };
-    case 'template':
-      return { kind: 'block', name: ctx.astOf(t.template)?.name.text ?? '' };
-    case undefined:
-    case 'dim':
-    case 'error':
-    case 'lambda':
-    case 'open':
-    case 'part':
-    case 'tensor':
-      return undefined;
-  }
 }

@@ -85,8 +85,12 @@ export const makePlace = (path: string, source: string): Place => ({
   states: new Set(),
 });
 
+/** Is told what expressions and declarations stand for, again for each time they are elaborated. */
+export type Observer = (span: Span, thing: Thing) => void;
+
 export interface Context {
   readonly log: Log;
+  readonly observe?: Observer;
   /** `open`: a block is checked alone, and sizes and parameters may be unknown. */
   readonly mode: 'exact' | 'open';
   /** Expressions, and entries of lists, that may still be elaborated. */

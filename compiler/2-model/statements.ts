@@ -82,6 +82,7 @@ function define(ctx: Context, scope: Scope, name: Name, thing: Thing): Returned 
   }
   scope.names.set(name.text, thing);
   scope.fixed.add(name.text);
+  ctx.observe?.(name.span, thing);
   return thing.kind === 'error' ? 'failed' : undefined;
 }
 
@@ -178,7 +179,12 @@ function assign(ctx: Context, scope: Scope, place: Place, s: StmtOf<'assign'>): 
     ctx.log.report('name/repeated', { name: text }, [{ span, text: '' }]);
   }
   if (taken.length > 0) return 'failed';
-  const setAll = (t: Thing): void => s.names.forEach((n) => scope.names.set(n.text, t));
+  const setAll = (t: Thing): void => {
+    for (const n of s.names) {
+      scope.names.set(n.text, t);
+      ctx.observe?.(n.span, t);
+    }
+  };
   const found = value.kind === 'tensor' ? value.expr.types.length : 1;
   if (value.kind !== 'error' && found !== s.names.length) {
     reportResults(ctx, found, s, s.value.span);
@@ -186,7 +192,7 @@ function assign(ctx: Context, scope: Scope, place: Place, s: StmtOf<'assign'>): 
     setAll(value);
     return undefined;
   } else if (value.kind === 'tensor') {
-    assignTensors(scope, place, s.names, value.expr);
+    assignTensors(ctx, scope, place, s.names, value.expr);
     return undefined;
   }
   setAll(errorThing);
@@ -198,10 +204,18 @@ function reportResults(ctx: Context, found: number, s: StmtOf<'assign'>, span: S
   ctx.log.report('call/results', { of, found, expected: s.names.length }, [{ span, text: '' }]);
 }
 
-function assignTensors(scope: Scope, place: Place, names: readonly Name[], value: TypedExpr): void {
+function assignTensors(
+  ctx: Context,
+  scope: Scope,
+  place: Place,
+  names: readonly Name[],
+  value: TypedExpr,
+): void {
   place.statements.push({ kind: 'let', names: names.map((n) => n.text), value });
   names.forEach(({ text, span }, i) => {
     const type = present(value.types[i]);
-    scope.names.set(text, tensorThing({ kind: 'local', name: text, span, types: [type] }));
+    const thing = tensorThing({ kind: 'local', name: text, span, types: [type] });
+    scope.names.set(text, thing);
+    ctx.observe?.(span, thing);
   });
 }

@@ -7,6 +7,7 @@ import { DiagnosticsError, Failure } from '../base/failure.ts';
 import { locate } from '../base/locate.ts';
 import { renderAll } from '../base/render.ts';
 import { CographError } from '../../runtime/errors.ts';
+import { type CheckFlags, checkCommand } from './commands/check.ts';
 import { compileCommand } from './commands/compile.ts';
 import type { Context } from './commands/context.ts';
 import { generateCommand } from './commands/generate.ts';
@@ -124,7 +125,8 @@ const program = new Command('cograph')
 Examples:
   cograph compile model.ts --out dist/model
   cograph generate dist/model --prompt "To be, or"
-  cograph inspect path/to/huggingface-folder`,
+  cograph inspect path/to/huggingface-folder
+  cograph check src`,
   );
 
 common(
@@ -222,6 +224,19 @@ common(
 )
   .addHelpText('after', '\nExample:\n  cograph inspect path/to/huggingface-folder --json')
   .action(action(inspectCommand));
+
+common(
+  program
+    .command('check')
+    .description('find the mistakes in templates, without weights; exit 1 where there are some')
+    .argument('<files...>', 'TypeScript files, or folders with some')
+    .option('--no-run', 'run no file: models are checked with what their text says')
+    .option('--watch', 'check again whenever one of the files changes'),
+)
+  .addHelpText('after', '\nExamples:\n  cograph check model.ts\n  cograph check src --json')
+  .action((files: readonly string[], flags: CheckFlags & { readonly json?: boolean }) =>
+    action((_, own: CheckFlags, context) => checkCommand(files, own, context))('', flags),
+  );
 
 try {
   await program.parseAsync();

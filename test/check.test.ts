@@ -1,0 +1,112 @@
+/** `cograph check`: the mistakes of templates in files, found without running them or by it. */
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { makeHost } from '../compiler/cli/workspace-host.ts';
+import { makeWorkspace } from '../compiler/editor/workspace.ts';
+import { temporaryFolder } from './helpers/models.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+const norm = `import { block } from 'cograph';
+export const norm = block\`
+  norm(x: [t, n]; eps: real) -> [t, n] {
+    return x * rsqrt(mean(x * x) + eps)
+  }
+\`;
+`;
+
+const net = (body: string, params: string): string => `import { bind, model } from 'cograph';
+import { norm as scaled } from './norm.ts';
+const net = model\`
+  net(ids: i32 [t]; vocab: int) -> [t, vocab] {
+    weight embed: [vocab, 4]
+    ${body}
+  }
+\`;
+export default bind(net, { params: ${params} });
+`;
+
+function folderOf(files: Readonly<Record<string, string>>): string {
+  const folder = temporaryFolder();
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  return folder;
+}
+
+function check(files: Readonly<Record<string, string>>): readonly string[] {
+  const folder = folderOf(files);
+  const workspace = makeWorkspace(makeHost());
+  return workspace.check(join(folder, 'net.ts')).diagnostics.map((d) => {
+    const { source, start, end } = d.labels[0]?.span ?? { source: { text: '' }, start: 0, end: 0 };
+    return `${d.code} ${source.text.slice(start, end)}`;
+  });
+}
+
+test('a hole is the block that another file exports', () => {
+  const good = net(
+    'use n = ${scaled}(eps = 1e-5)\n    return n(embed[ids]) @ embed.T',
+    '{ vocab: 8 }',
+  );
+  expect(check({ 'norm.ts': norm, 'net.ts': good })).toEqual([]);
+  const wrong = net(
+    'use n = ${scaled}(epz = 1e-5)\n    return n(embed[ids]) @ embed.T',
+    '{ vocab: 8 }',
+  );
+  expect(check({ 'norm.ts': norm, 'net.ts': wrong })).toEqual(['name/unknown-argument epz']);
+});
+
+test('what is known only at run time is not complained of', () => {
+  const text = `${net('return ${make()}(embed[ids]) @ embed.T', '{ vocab: size }')}`;
+  expect(check({ 'norm.ts': norm, 'net.ts': text })).toEqual([]);
+});
+
+test('parameters that the text gives are checked with their values', () => {
+  const text = net('return (embed[ids] as [t, 2, 3] as [t, 6]) @ embed.T', '{ vocab: 8 }');
+  const found = check({ 'norm.ts': norm, 'net.ts': text });
+  expect(found.length).toBe(1);
+  expect(found[0]).toMatch(/^shape\/reshape/);
+  expect(check({ 'net.ts': net('return embed[ids] @ embed.T', '{ vocab: true }') })[0]).toMatch(
+    /^type\/kind/,
+  );
+});
+
+test('the command tells all mistakes of all files, as text and as JSON, and exits 1', () => {
+  const folder = folderOf({
+    'norm.ts': norm.replace('mean(x', 'meen(x'),
+    'net.ts': net('return embed[idz] @ embd.T', '{ vocab: 8 }'),
+  });
+  const run = (...args: readonly string[]) =>
+    spawnSync(
+      process.execPath,
+      ['--import', 'tsx', '--conditions=source', 'compiler/cli/main.ts', 'check', ...args],
+      { cwd: root, encoding: 'utf8' },
+    );
+  const asText = run(folder);
+  expect(asText.status).toBe(1);
+  expect(asText.stdout).toContain('did you mean mean?');
+  expect(asText.stdout).toContain('2 files, 2 templates: 3 mistakes, 0 warnings');
+  const { diagnostics } = JSON.parse(run(folder, '--json').stdout) as {
+    diagnostics: { code: string; line: number; column: number; endColumn: number }[];
+  };
+  expect(diagnostics.map((d) => [d.code, d.line, d.column, d.endColumn])).toEqual([
+    ['name/unknown', 6, 18, 21],
+    ['name/unknown', 6, 25, 29],
+    ['name/unknown-op', 4, 22, 26],
+  ]);
+  const fine = run('examples/bard/model.ts');
+  expect([fine.status, fine.stdout]).toEqual([0, '1 file, 2 templates: 0 mistakes, 0 warnings\n']);
+}, 60_000);
+
+test('every file of the library and of the examples is without mistakes', () => {
+  const workspace = makeWorkspace(makeHost());
+  for (const name of [
+    'stdlib/families/step3.ts',
+    'stdlib/families/decoder.ts',
+    'examples/bard/model.ts',
+  ]) {
+    expect(workspace.file(join(root, name))?.templates.length).toBeGreaterThan(0);
+    expect(workspace.check(join(root, name)).diagnostics).toEqual([]);
+  }
+});
