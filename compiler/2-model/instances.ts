@@ -173,6 +173,10 @@ function bindInputs(
   const fits = ast.inputs.every((decl, i) => {
     const input = inputs[i];
     if (!input) {
+      // Not known after a mistake: neither are the sizes that it would have bound.
+      for (const d of decl.shape.dims) {
+        if (d.kind === 'name' && !lookup(scope, d.name)) scope.names.set(d.name, errorThing);
+      }
       scope.names.set(decl.name.text, errorThing);
       return true;
     }
