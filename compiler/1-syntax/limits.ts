@@ -8,17 +8,20 @@ import * as T from './tokens.ts';
 /** Published models take less than a tenth of it. */
 const mostCharacters = 1 << 16;
 /** Brackets inside brackets, and expressions or statements inside others. */
-const mostLevels = 256;
+const mostLevels = 128;
 
-/** False where the text is too long or its brackets go too deep, which is reported. */
-export function withinLimits(source: Source, tokens: readonly IToken[], log: Log): boolean {
+/** False where the text is too long, which is reported. */
+export function textWithinLimits(source: Source, log: Log): boolean {
   const { length } = source.text;
-  if (length > mostCharacters) {
-    const span = { source, start: mostCharacters, end: mostCharacters + 1 };
-    const labels = [{ span, text: `character ${mostCharacters}` }];
-    log.report('syntax/too-long', { found: length, most: mostCharacters }, labels);
-    return false;
-  }
+  if (length <= mostCharacters) return true;
+  const span = { source, start: mostCharacters, end: mostCharacters + 1 };
+  const labels = [{ span, text: `character ${mostCharacters}` }];
+  log.report('syntax/too-long', { found: length, most: mostCharacters }, labels);
+  return false;
+}
+
+/** False where brackets go too deep, which is reported. */
+export function bracketsWithinLimits(source: Source, tokens: readonly IToken[], log: Log): boolean {
   let level = 0;
   for (const token of tokens) {
     if ([T.LeftParen, T.LeftBracket, T.LeftBrace].includes(token.tokenType)) level++;

@@ -4,7 +4,7 @@ import type { Log } from '../base/diagnostic.ts';
 import { type Source, titleOf } from '../base/source.ts';
 import type { SheetAst, StmtAst, TemplateAst } from './ast.ts';
 import { mendBraces } from './braces.ts';
-import { guardDepth, treeWithinLimits, withinLimits } from './limits.ts';
+import { bracketsWithinLimits, guardDepth, textWithinLimits, treeWithinLimits } from './limits.ts';
 import { reportLexing, reportParsing } from './messages.ts';
 import { type Attempt, recoverSheet, recoverTemplate } from './recover.ts';
 import { SheetParser } from './sheets.ts';
@@ -38,9 +38,12 @@ interface Lexed {
   readonly odd: readonly number[];
 }
 
-function lex(source: Source, log: Log): Lexed {
+/** Undefined where the text is more than is read. */
+function lex(source: Source, log: Log): Lexed | undefined {
+  if (!textWithinLimits(source, log)) return undefined;
   const { tokens, errors } = lexer.tokenize(source.text);
   errors.forEach((e) => reportLexing(e, source, log));
+  if (!bracketsWithinLimits(source, tokens, log)) return undefined;
   return { tokens, odd: errors.map((e) => e.offset) };
 }
 
@@ -51,7 +54,7 @@ function lex(source: Source, log: Log): Lexed {
 export function parse(template: Template, log: Log): TemplateAst | undefined {
   const { source } = template;
   const lexed = lex(source, log);
-  if (!withinLimits(source, lexed.tokens, log)) return undefined;
+  if (!lexed) return undefined;
   const whole = (of: readonly IToken[]): Attempt<TemplateAst> =>
     attempt(templates, source, of, () => templates.template());
   const read = (): TemplateAst | undefined =>
@@ -73,7 +76,7 @@ export function parseSheet(sheet: SheetSource, log: Log): SheetAst {
   const { source } = sheet;
   const lexed = lex(source, log);
   const empty = { groups: [], rules: [] };
-  if (!withinLimits(source, lexed.tokens, log)) return empty;
+  if (!lexed) return empty;
   const whole = (of: readonly IToken[]): Attempt<SheetAst> =>
     attempt(sheets, source, of, () => sheets.sheet());
   const read = (): SheetAst | undefined =>

@@ -31,9 +31,9 @@ import {
 import { agreed, binaryValue, negate, number } from './values.ts';
 
 /**
- * Steps of one model: the largest of the library takes a hundredth. Entries of lists count an eighth.
+ * Steps of one model: the largest of the library takes a tenth. Entries of lists count an eighth.
  */
-export const mostSteps = 200_000;
+export const mostSteps = 100_000;
 
 /** What an expression is where it stands; the error thing where steps are used up, said once. */
 export function elaborate(ctx: Context, scope: Scope, place: Place, e: ExprAst): Thing {

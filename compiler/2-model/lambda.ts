@@ -82,6 +82,14 @@ export function lowerLambda(
     return num(0);
   }
 
+  function truth(e: Expr, at: ExprAst): Expr {
+    return failed || e.dtype === 'bool' ? e : fail('type/kind', at, 'a truth value', 'a number');
+  }
+
+  function numeric(e: Expr, at: ExprAst): Expr {
+    return failed || e.dtype !== 'bool' ? e : fail('type/kind', at, 'a number', 'a truth value');
+  }
+
   function go(e: ExprAst): Expr {
     switch (e.kind) {
       case 'name': {
@@ -101,11 +109,13 @@ export function lowerLambda(
         return bool(e.value);
       case 'unary': {
         const of = go(e.of);
-        return e.op === 'not' ? unary('not', of) : unary('neg', cast(of, 'f32'));
+        return e.op === 'not'
+          ? unary('not', truth(of, e.of))
+          : unary('neg', cast(numeric(of, e.of), 'f32'));
       }
       case 'if': {
         const [a, b] = same(go(e.a), go(e.b));
-        return select(go(e.when), a, b);
+        return select(truth(go(e.when), e.when), a, b);
       }
       case 'binary':
         return binary(e);
@@ -126,8 +136,10 @@ export function lowerLambda(
   }
 
   function binary(e: Extract<ExprAst, { kind: 'binary' }>): Expr {
-    if (e.op === 'and' || e.op === 'or') return arithmetic(e.op, go(e.a), go(e.b));
-    const [a, b] = same(go(e.a), go(e.b));
+    if (e.op === 'and' || e.op === 'or') {
+      return arithmetic(e.op, truth(go(e.a), e.a), truth(go(e.b), e.b));
+    }
+    const [a, b] = same(numeric(go(e.a), e.a), numeric(go(e.b), e.b));
     if (e.op === '@' || e.op === '^') return fail('type/kind', e, 'arithmetic on numbers', e.op);
     if (e.op in comparisons) return compare(comparisons[e.op as keyof typeof comparisons], a, b);
     const op = operators[e.op as keyof typeof operators];
@@ -141,9 +153,9 @@ export function lowerLambda(
     const { name } = e.callee;
     const [x, y] = args;
     const f = Object.hasOwn(functions, name) ? functions[name] : undefined;
-    if (f && x && args.length === 1) return unary(f, cast(go(x), 'f32'));
+    if (f && x && args.length === 1) return unary(f, cast(numeric(go(x), x), 'f32'));
     if ((name === 'min' || name === 'max') && x && y && args.length === 2) {
-      const [a, b] = same(go(x), go(y));
+      const [a, b] = same(numeric(go(x), x), numeric(go(y), y));
       return name === 'min' ? min(a, b) : max(a, b);
     }
     return outside(e);
@@ -152,6 +164,9 @@ export function lowerLambda(
   /** Whatever does not mention the function's own names is a compile-time value. */
   function outside(e: ExprAst): Expr {
     const t = constantOf(e, lambda.scope);
+    // A block checked alone does not know the value: any gives the same types.
+    if (ctx.mode === 'open' && t.kind === 'dim') return num(1, 'i32');
+    if (ctx.mode === 'open' && t.kind === 'open') return openValue(t);
     if (t.kind === 'int') return num(t.value, 'i32');
     if (t.kind === 'real') return num(t.value, 'f32');
     if (t.kind === 'bool') return bool(t.value);
@@ -164,6 +179,11 @@ export function lowerLambda(
     if (ctx.mode === 'open' && t.kind === 'open') return num(1, 'f32');
     return fail('type/kind', e, 'a number', describe(t));
   }
+}
+
+function openValue({ type }: Extract<Thing, { kind: 'open' }>): Expr {
+  const name = type?.kind === 'name' ? type.name.text : '';
+  return name === 'bool' ? bool(true) : num(1, name === 'real' ? 'f32' : 'i32');
 }
 
 /** Two numbers of one type: whole ones become real where they meet real ones. */

@@ -148,7 +148,7 @@ function randomSheet(random: Random): SheetSource {
 
 /** Everything that a text goes through. Throws what no input may cause. */
 export function bear({ template, sheet }: Input): Outcome {
-  const start = performance.now();
+  const start = process.cpuUsage();
   const log = makeLog();
   const checked = parse(template, makeLog()) !== undefined;
   checkBlock(template, log);
@@ -162,5 +162,7 @@ export function bear({ template, sheet }: Input): Outcome {
   }
   const mistakes = log.diagnostics().length;
   if (text.includes('undefined:')) throw new Error(`a rendering without a place: ${text}`);
-  return { milliseconds: performance.now() - start, checked, mistakes };
+  // Time of this process: other work on the machine is no hang.
+  const { user, system } = process.cpuUsage(start);
+  return { milliseconds: (user + system) / 1000, checked, mistakes };
 }
