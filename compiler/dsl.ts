@@ -1,19 +1,29 @@
 /** The tags that users write templates with, and what binds a template to its parameters. */
 import {
   type Hole,
+  type Params,
   type SheetKind,
   type SheetSource,
   type Template,
   sourceOf,
 } from './1-syntax/template.ts';
 
-/** A block: a typed function of tensors. It is read when a model that uses it is compiled. */
-export function block(strings: TemplateStringsArray, ...holes: readonly Hole[]): Template {
+/**
+ * A block: a typed function of tensors. It is read when a model that uses it is compiled. `P` types
+ * its parameters; `cograph check` holds it against the text.
+ */
+export function block<P = Params>(
+  strings: TemplateStringsArray,
+  ...holes: readonly Hole[]
+): Template<P> {
   return { kind: 'block', source: sourceOf('block', strings, new Error().stack, 1), holes };
 }
 
-/** A model: the block that maps token ids, i32 [t], to logits, [t, vocab]. */
-export function model(strings: TemplateStringsArray, ...holes: readonly Hole[]): Template {
+/** A model: the block that maps token ids, i32 [t], to logits, [t, vocab]. `P` as for a block. */
+export function model<P = Params>(
+  strings: TemplateStringsArray,
+  ...holes: readonly Hole[]
+): Template<P> {
   return { kind: 'model', source: sourceOf('model', strings, new Error().stack, 1), holes };
 }
 
@@ -42,9 +52,20 @@ const sheet = (
   stack: string | undefined,
 ): SheetSource => ({ kind, source: sourceOf(kind, strings, stack, 1), holes });
 
-export interface ModelOptions {
-  /** Values of the model's parameters. */
-  readonly params?: Readonly<Record<string, Hole>>;
+/** No parameters at all: what types without a required one may be. */
+type Empty = Readonly<Record<never, never>>;
+
+/** Parameters may be left out where none must be given. */
+type Given<P> = unknown extends P
+  ? { readonly params?: Params }
+  : Empty extends P
+    ? { readonly params?: P }
+    : { readonly params: P };
+
+/** How a model is bound, with values of its parameters as its type argument has them. */
+export type ModelOptions<P = Params> = Conventions & Given<P>;
+
+export interface Conventions {
   /** Folder of the checkpoint: safetensors, tokenizer, config. */
   readonly checkpoint?: URL | string;
   /** Positions the model was made for. */
@@ -57,18 +78,26 @@ export interface ModelOptions {
 }
 
 /** A model with its parameters: what a model file exports and `compile` takes. */
-export interface BoundModel extends ModelOptions {
+export interface BoundModel extends Conventions {
   readonly template: Template;
+  /** Values of the model's parameters. */
+  readonly params?: Params;
   readonly sheets: readonly SheetSource[];
   /** The model with these sheets behind its own. */
   with(this: BoundModel, ...sheets: readonly SheetSource[]): BoundModel;
 }
 
-export const bind = (template: Template, options: ModelOptions = {}): BoundModel => ({
-  ...options,
-  template,
-  sheets: options.sheets ?? [],
-  with(...more) {
-    return { ...this, sheets: [...this.sheets, ...more] };
-  },
-});
+export function bind<P = Params>(
+  template: Template<P>,
+  ...[options]: Empty extends P ? [NoInfer<ModelOptions<P>>?] : [NoInfer<ModelOptions<P>>]
+): BoundModel {
+  return {
+    // The parameters are held against the text when the model is checked: no type needs to stay.
+    ...(options as ModelOptions | undefined),
+    template,
+    sheets: options?.sheets ?? [],
+    with(...more) {
+      return { ...this, sheets: [...this.sheets, ...more] };
+    },
+  };
+}

@@ -9,7 +9,7 @@ export {
   place,
   precision,
 } from './dsl.ts';
-export type { Hole, SheetKind, SheetSource, Template } from './1-syntax/template.ts';
+export type { Hole, Params, SheetKind, SheetSource, Template } from './1-syntax/template.ts';
 export type { Diagnostic, Label } from './base/diagnostic.ts';
 export {
   CheckpointError,

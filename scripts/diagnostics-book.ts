@@ -13,6 +13,8 @@ import { renderAll } from '../compiler/base/render.ts';
 import { checkBlock } from '../compiler/2-model/check.ts';
 import { isTemplate } from '../compiler/1-syntax/template.ts';
 import { compileGraph } from '../compiler/compile.ts';
+import { type ImportedFile, checkTypeArguments } from '../compiler/editor/types/check.ts';
+import { readTemplates } from '../compiler/editor/templates.ts';
 import { type BoundModel, bind } from '../compiler/index.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -33,13 +35,21 @@ const textOf = (file: string): string => readFileSync(file, 'utf8');
 
 /** What an example module's mistakes are: its templates are checked, or it throws them itself. */
 export async function mistakesIn(file: string): Promise<readonly Diagnostic[]> {
+  const log = makeLog();
+  const text = textOf(file);
+  checkTypeArguments(file, text, readTemplates(file, text), importedBy, log);
   try {
     const exports = (await import(file)) as Readonly<Record<string, unknown>>; // a module's own form
-    return mistakesOf(exports['default'], exports['tensors']);
+    return [...log.diagnostics(), ...mistakesOf(exports['default'], exports['tensors'])];
   } catch (e) {
     if (e instanceof DiagnosticsError) return e.diagnostics;
     throw e;
   }
+}
+
+function importedBy(from: string, specifier: string): ImportedFile | undefined {
+  const file = fileURLToPath(new URL(specifier, `file://${from}`));
+  return existsSync(file) ? { file, text: textOf(file) } : undefined;
 }
 
 function mistakesOf(subject: unknown, tensors: unknown): readonly Diagnostic[] {
@@ -76,6 +86,7 @@ const areas: Readonly<Record<string, string>> = {
   model: 'Models',
   repeat: 'Repeats',
   weight: 'Weights',
+  types: 'Types in TypeScript',
 };
 
 export function diagnosticsBook(): string {

@@ -21,9 +21,9 @@ test('every code has a wrong and a right example', () => {
 test('every example belongs to a code', () => {
   const names = new Set(codes.map((c) => c.replace('/', '-')));
   const files = readdirSync(`${spec}diagnostics`);
-  expect(files.filter((f) => !names.has(f.replace(/\.(wrong\.ts|right\.ts|txt)$/, '')))).toEqual(
-    [],
-  );
+  expect(
+    files.filter((f) => !names.has(f.replace(/\.((wrong|right)(\.types)?\.ts|txt)$/, ''))),
+  ).toEqual([]);
 });
 
 describe.each(codes)('%s', (code) => {

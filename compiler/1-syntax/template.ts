@@ -7,6 +7,9 @@ export type Hole = number | boolean | string | Template | readonly Hole[];
 /** What a hole holds whose value is known only when the file that has it runs. */
 export const openHole: unknown = Object.freeze({ kind: 'open' });
 
+/** Values of a template's parameters, where no type says which it has. */
+export type Params = Readonly<Record<string, Hole>>;
+
 /** Which sheet a text is: how precise, on what, and how decoding proceeds. */
 export const sheetKinds = ['precision', 'place', 'decode'] as const;
 export type SheetKind = (typeof sheetKinds)[number];
@@ -18,10 +21,15 @@ export interface SheetSource {
   readonly holes: readonly unknown[];
 }
 
-export interface Template {
+declare const parameters: unique symbol;
+
+/** `P`: its parameters, where the tag was given their type: `model<{ vocab: number }>`. */
+export interface Template<P = unknown> {
   readonly kind: 'block' | 'model';
   readonly source: Source;
   readonly holes: readonly Hole[];
+  /** Never there: it carries the type. */
+  readonly [parameters]?: P;
 }
 
 /** Stands for a hole in the text. */

@@ -5,6 +5,7 @@ import { names } from './messages/names.ts';
 import { ops } from './messages/ops.ts';
 import { shapes } from './messages/shapes.ts';
 import { syntax } from './messages/syntax.ts';
+import { types } from './messages/types.ts';
 import { values } from './messages/values.ts';
 import { weights } from './messages/weights.ts';
 
@@ -16,6 +17,7 @@ export const messages = {
   ...shapes,
   ...blocks,
   ...weights,
+  ...types,
   ...ops,
 } as const;
 

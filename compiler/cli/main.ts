@@ -7,13 +7,14 @@ import { DiagnosticsError, Failure } from '../base/failure.ts';
 import { locate } from '../base/locate.ts';
 import { renderAll } from '../base/render.ts';
 import { CographError } from '../../runtime/errors.ts';
-import { type CheckFlags, checkCommand } from './commands/check.ts';
+import { checkCommand } from './commands/check.ts';
 import { compileCommand } from './commands/compile.ts';
 import type { Context } from './commands/context.ts';
 import { generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { logitsCommand } from './commands/logits.ts';
 import { perplexityCommand } from './commands/perplexity.ts';
+import { typesCommand } from './commands/types.ts';
 import { makeConsole } from './console.ts';
 import { targets } from './open.ts';
 import { stages } from './stages.ts';
@@ -38,7 +39,7 @@ const collect = (text: string, before: readonly string[] | undefined): readonly 
   text,
 ];
 
-type Run = (place: string, flags: never, context: Context) => Promise<unknown>;
+type Run<S> = (subject: S, flags: never, context: Context) => Promise<unknown>;
 
 /** First Ctrl-C ends the command cleanly, the second one at once. */
 const controller = new AbortController();
@@ -48,8 +49,8 @@ process.on('SIGINT', () => {
 });
 
 const action =
-  (run: Run) =>
-  async (place: string, flags: { readonly json?: boolean; readonly quiet?: boolean }) => {
+  <S>(run: Run<S>) =>
+  async (place: S, flags: { readonly json?: boolean; readonly quiet?: boolean }) => {
     const json = flags.json === true;
     const console = makeConsole({ quiet: json || flags.quiet === true });
     const context = { console, json, signal: controller.signal };
@@ -234,9 +235,25 @@ common(
     .option('--watch', 'check again whenever one of the files changes'),
 )
   .addHelpText('after', '\nExamples:\n  cograph check model.ts\n  cograph check src --json')
-  .action((files: readonly string[], flags: CheckFlags & { readonly json?: boolean }) =>
-    action((_, own: CheckFlags, context) => checkCommand(files, own, context))('', flags),
-  );
+  .action(action(checkCommand));
+
+common(
+  program
+    .command('types')
+    .description("write TypeScript types of the templates' parameters beside their files")
+    .argument('<files...>', 'TypeScript files with templates')
+    .option('--check', 'write nothing; fail where types are missing or stale'),
+)
+  .addHelpText(
+    'after',
+    `
+Writes model.types.ts beside model.ts: an interface for each template with parameters, for
+  model<BardParams>\`...\`
+
+Example:
+  cograph types examples/bard/model.ts`,
+  )
+  .action(action(typesCommand));
 
 try {
   await program.parseAsync();

@@ -67,7 +67,8 @@ export function skipTypes(tokens: readonly Token[], k: number): number {
       else if ([';', ')', ']', '}', '&&', '||', '=='].includes(t.text)) return k;
     }
     i++;
-    if (depth <= 0) return i;
+    // `>>` that closes more than was opened here belongs to what is around.
+    if (depth <= 0) return depth === 0 ? i : k;
   }
   return k;
 }

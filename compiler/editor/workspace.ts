@@ -13,6 +13,7 @@ import type { Code } from './code.ts';
 import { type Meaning, bindingAt } from './module.ts';
 import { type FileTemplates, type TemplateText, isDoor, readTemplates } from './templates.ts';
 import type { Range } from './tokens.ts';
+import { type ImportedFile, checkTypeArguments } from './types/check.ts';
 
 /** Where files come from. Paths are absolute, with `/`. */
 export interface Host {
@@ -195,10 +196,17 @@ export function makeWorkspace(host: Host): Workspace {
     for (const bound of own ? boundModels(own) : []) {
       checkModel(bound.template, bound.params, log(), factsInto(exact));
     }
+    if (own) checkTypeArguments(path, own.text, own, importedBy, log());
     const found = unique(logs.flatMap((l) => l.diagnostics()).map(inFiles));
     const result = { diagnostics: found, facts, exact };
     derived.checks.set(path, result);
     return result;
+  }
+
+  function importedBy(from: string, specifier: string): ImportedFile | undefined {
+    const found = host.resolve(specifier, from);
+    const text = found === undefined ? undefined : host.read(found)?.text;
+    return found === undefined || text === undefined ? undefined : { file: found, text };
   }
 
   /** `bind(model, { params })` whose model and parameters are known without running the file. */

@@ -10,6 +10,7 @@
  * Layers 0 and 3 see everything and have no positions; the others rotate and see a window.
  */
 import { bind, block, model } from '../../compiler/index.ts';
+import type { BardParams } from './model.types.ts';
 import { reglu, regluExperts, rmsNorm, rope, topThenSoftmax } from '../../stdlib/index.ts';
 
 /** Low-rank queries with a norm inside; one key/value head for all query heads. */
@@ -33,7 +34,7 @@ const attention = block`
   }
 `;
 
-const bard = model`
+const bard = model<BardParams>`
   bard(ids: i32 [t]; vocab: int, width: int, layout: [bool], eps: real = 1e-5) -> [t, vocab] {
     weight embed: [vocab, width] from "model.embed_tokens"
     x = embed[ids]

@@ -40,7 +40,7 @@ const foreign = [
   'positions', 'attend', 'top_k', 'x x', 'len', 'not', '$', '\ud800', 'é', '🙂', '\0', '"', "'", '/*', '//',
 ]; // prettier-ignore
 
-const library = Object.values(stdlib).filter(isTemplate);
+const library = Object.values<unknown>(stdlib).filter(isTemplate);
 const holeValues: readonly unknown[] = [
   0, -1, 2.5, Number.NaN, Infinity, 1e308, true, '', 'text', [], [1, 2, 3], [[1], ['a']], null,
   undefined, {}, () => 1, { kind: 'block' }, { kind: 'block', source: 1, holes: 2 }, Symbol.iterator,
