@@ -187,12 +187,17 @@ function callOp(site: CallSite, name: OpName, args: readonly Argument[], span: S
     return errorThing;
   }
   const inputs = operands.map((a) => operandOf(site.ctx, a.value, a.ast.value.span, name));
-  const attrs = attrsOf(site, name, args, positional.slice(def.operands.length), span);
+  const captures: Capture[] = [];
+  const extra = positional.slice(def.operands.length);
+  const attrs = attrsOf(site, name, args, extra, span, captures);
   if (!attrs || inputs.some((x) => x === undefined)) return errorThing;
   const typed = inputs.map((x) => present(x));
   const cached = typed.map((x, i) =>
-    def.cached?.includes(i) ? throughCache(site, name, i, x) : x,
+    def.cached?.includes(i) ? throughCache(site, present(def.operands[i]), x) : x,
   );
+  for (const { x, cached: through } of captures) {
+    cached.push(through ? throughCache(site, x.kind === 'local' ? x.name : 'captured', x) : x);
+  }
   if (cached.some((x) => x === undefined)) return errorThing;
   const state = def.state ? stateName(site.place, name) : undefined;
   return resultOf(
@@ -206,13 +211,7 @@ function callOp(site: CallSite, name: OpName, args: readonly Argument[], span: S
 }
 
 /** The operand's rows go through the cache, in a state named after the instance and the operand. */
-function throughCache(
-  site: CallSite,
-  name: OpName,
-  operand: number,
-  x: TypedExpr,
-): TypedExpr | undefined {
-  const hint = present(opOf(name).operands[operand]);
+function throughCache(site: CallSite, hint: string, x: TypedExpr): TypedExpr | undefined {
   const thing = resultOf(site.ctx, cacheOp, [x], {}, x.span, stateName(site.place, hint));
   return thing.kind === 'tensor' ? thing.expr : undefined;
 }
@@ -234,13 +233,14 @@ function attrsOf(
   args: readonly Argument[],
   extra: readonly Argument[],
   span: Span,
+  captures: Capture[],
 ): Attrs | undefined {
   const specs = Object.entries(opOf(name).attrs);
   const { log } = site.ctx;
   const values: Record<string, AttrValue> = {};
   let failed = false;
   const give = (key: string, spec: AttrSpec, a: Argument): void => {
-    const value = attrValue(site, spec, a);
+    const value = attrValue(site, name, spec, a, captures);
     if (value !== undefined) values[key] = value;
     else {
       failed = true;
@@ -291,15 +291,41 @@ function attrsOf(
   return failed ? undefined : values;
 }
 
-function attrValue(site: CallSite, spec: AttrSpec, a: Argument): AttrValue | undefined {
+/** A tensor that functions of a call read. */
+interface Capture {
+  readonly x: TypedExpr;
+  /** At the key of a pair, so through the cache. */
+  readonly cached: boolean;
+}
+
+function attrValue(
+  site: CallSite,
+  name: OpName,
+  spec: AttrSpec,
+  a: Argument,
+  captures: Capture[],
+): AttrValue | undefined {
   const { kind } = a.value;
   if (site.ctx.mode === 'open' && (kind === 'open' || kind === 'dim')) {
     return openAttr(spec.kind, spec.default);
   }
   if (spec.kind !== 'fn') return asAttr(spec.kind, a.value);
   if (a.value.kind !== 'lambda') return undefined;
-  return lowerLambda(site.ctx, a.value, spec, (e, scope) => site.elaborateIn(e, scope));
+  const capture = (x: TypedExpr, cached: boolean): number => {
+    const had = captures.findIndex((c) => c.cached === cached && sameValue(c.x, x));
+    if (had < 0) captures.push({ x, cached });
+    return opOf(name).operands.length + (had < 0 ? captures.length - 1 : had);
+  };
+  const { ctx, scope } = site;
+  const outside = (e: ExprAst, own: Scope): Thing => site.elaborateIn(e, own);
+  return lowerLambda({ ctx, scope, outside, capture }, a.value, spec);
 }
+
+const sameValue = (a: TypedExpr, b: TypedExpr): boolean =>
+  a === b ||
+  (a.kind === 'local' && b.kind === 'local' && a.name === b.name) ||
+  (a.kind === 'weight' && b.kind === 'weight' && a.weight.path === b.weight.path) ||
+  (a.kind === 'step' && b.kind === 'step' && a.field === b.field);
 
 const kindText = (kind: AttrSpec['kind']): string =>
   ({

@@ -82,7 +82,7 @@ function verifyOp(graph: Graph, n: OpNode, faults: string[]): void {
   const inputs = n.inputs.flatMap((v) => graph.types.get(v) ?? []);
   if (inputs.length !== n.inputs.length) return;
   if (
-    inputs.length > def.operands.length ||
+    (inputs.length > def.operands.length && !def.captures) ||
     inputs.length < def.operands.length - (def.optional ?? 0)
   ) {
     return void faults.push(`${n.op} has ${inputs.length} operands`);

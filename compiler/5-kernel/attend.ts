@@ -11,9 +11,7 @@ import {
   add,
   compare,
   div,
-  fma,
   int,
-  lane,
   load,
   max,
   min,
@@ -32,7 +30,11 @@ import type { Region } from '../4-partition/plan.ts';
 import type { LowerContext } from './context.ts';
 import { columnsOf, rowCount } from './frame.ts';
 import type { Stmt } from './kernel.ts';
-import { maskReach } from './mask.ts';
+import { type Entries, lowerChoice, scoresOneByOne } from './attend-pairs.ts';
+import { fourDots, overWidth, spread, weighted } from './attend-block.ts';
+import { loopIndex } from './linear.ts';
+import { maskReach, seesItself } from './mask.ts';
+import { type PairScope, pairValue, runsInLanes } from './pairs.ts';
 import { loop, named, readRegister, registers, store, when } from './statements.ts';
 import { reduceLanes, simdLanes } from './vectorize.ts';
 
@@ -46,6 +48,8 @@ export function lowerAttend(
   const { plan, builder: b } = ctx;
   const { node, lowered } = region.facts;
   invariant(lowered.kind === 'attend', 'an attention region');
+  const { mask, score, sink, normalise, select: selected } = lowered;
+  const inLanes = !selected && runsInLanes(mask.body) && runsInLanes(score.body);
   const [q, k, v] = node.inputs;
   invariant(q !== undefined && k !== undefined && v !== undefined, 'q, k and v');
   const [heads = 1, width = 1] = columnsOf(plan, q);
@@ -63,7 +67,8 @@ export function lowerAttend(
     b.param({ kind: 'step', field }, 'i32', field);
 
   const item = b.fresh('item');
-  const token = named(b.fresh('token'), div(variable(item), int(heads)));
+  const tokenName = b.fresh('token');
+  const token = named(tokenName, div(variable(item), int(heads)));
   const head = named(b.fresh('head'), rem(variable(item), int(heads)));
   const group = named(b.fresh('group'), div(head.ref, int(heads / kvHeads)));
   const position = named(b.fresh('i'), load(step('position'), token.ref, 'i32'));
@@ -76,12 +81,22 @@ export function lowerAttend(
     b.fresh('q_row'),
     add(mul(token.ref, int(heads * width)), mul(head.ref, int(width))),
   );
-  const reach = maskReach(lowered.mask);
+  const reach = maskReach(mask);
   const firstEntry =
     reach === undefined ? int(0) : max(int(0), sub(length.ref, int(Math.min(reach, 2 ** 30))));
   const first = named(b.fresh('first'), div(firstEntry, int(blockEntries)));
   const end = named(b.fresh('end'), div(add(length.ref, int(blockEntries - 1)), int(blockEntries)));
 
+  const before: Stmt[] = [];
+  const pairs: PairScope = {
+    facts: region.facts,
+    frame: { plan, builder: b, row: loopIndex(tokenName, Infinity), locals: new Map() },
+    i: position.ref,
+    h: head.ref,
+    heads,
+    before,
+    held: new Map(),
+  };
   const scores = b.scratch('scores', blockEntries);
   const o = b.scratch('o', valueWidth);
   const state = b.fresh('state'); // m, l
@@ -114,11 +129,6 @@ export function lowerAttend(
     width,
   });
   const scaled = mul(dots.value, { ...num(lowered.scale), lanes: simdLanes });
-  const scored = named(b.fresh('score'), apply(lowered.score, env(scaled), ['s', 'i', 'j', 'h']));
-  const masked = select(apply(lowered.mask, env(scored.ref), ['i', 'j', 'h']), scored.ref, {
-    ...num(-Infinity),
-    lanes: simdLanes,
-  });
   const fill = b.fresh('j');
   const quarters = [0, 4, 8, 12].map((at) => load(scores, int(at), 'f32', simdLanes));
   const maxima = named(b.fresh('maxima'), quarters.reduce(max));
@@ -150,24 +160,52 @@ export function lowerAttend(
       width: valueWidth,
     }),
   ];
-  const perBlock: Stmt[] = [
-    slot.stmt,
-    count.stmt,
-    loop(
-      j,
-      0,
-      blockEntries,
-      [...dots.stmts, scored.stmt, store(scores, variable(j), masked)],
-      'vector',
-      simdLanes,
-    ),
-    // Entries past the token's own are other tokens' or nobody's.
-    loop(fill, count.ref, blockEntries, [store(scores, variable(fill), num(-Infinity))]),
+  const mergeBlock: Stmt[] = [
     maxima.stmt,
     blockMax.stmt,
     when(compare('gt', blockMax.ref, num(-Infinity)), merge),
   ];
-  const inverse = named(b.fresh('inverse'), { op: 'div', a: num(1), b: l, dtype: 'f32', lanes: 1 });
+  // Entries past the token's own are other tokens' or nobody's.
+  const blank = loop(fill, count.ref, blockEntries, [
+    store(scores, variable(fill), num(-Infinity)),
+  ]);
+  const entries: Entries = {
+    pairs,
+    mask,
+    score,
+    keys: step('keys'),
+    slot: slot.ref,
+    count: count.ref,
+    from: mul(variable(block), int(blockEntries)),
+    scores,
+  };
+  const choice = selected && lowerChoice(ctx, entries, selected);
+  const overBlocks = (body: readonly Stmt[]): Stmt =>
+    loop(block, first.ref, end.ref, [slot.stmt, count.stmt, ...body]);
+  const perBlock = inLanes
+    ? [...scoresInLanes(), blank, ...mergeBlock]
+    : scoresOneByOne(
+        ctx,
+        entries,
+        choice,
+        [blank],
+        (products) => [
+          loop(
+            j,
+            0,
+            blockEntries,
+            [...dots.stmts, store(products, variable(j), scaled)],
+            'vector',
+            simdLanes,
+          ),
+        ],
+        mergeBlock,
+      );
+  const sunk = sink && pairValue(ctx, pairs, sink, ['h', 'i']);
+  const over = normalise ? div(num(1), l) : unary('exp', m);
+  // A token that sees nothing attends to nothing.
+  const seen = inLanes && seesItself(mask) ? over : select(compare('gt', l, num(0)), over, num(0));
+  const inverse = named(b.fresh('inverse'), seen);
   const outRow = named(
     b.fresh('out_row'),
     add(mul(token.ref, int(heads * valueWidth)), mul(head.ref, int(valueWidth))),
@@ -175,11 +213,14 @@ export function lowerAttend(
   const body: Stmt[] = [
     token.stmt, head.stmt, group.stmt, position.stmt, length.stmt, tableRow.stmt, qRow.stmt,
     first.stmt, end.stmt,
+    ...before,
+    ...(sunk?.stmts ?? []),
+    ...(choice ? [...choice.start, overBlocks(choice.perBlock), ...choice.end] : []),
     registers(state, 2, 1),
-    store(state, 0, num(-Infinity)),
-    store(state, 1, num(0)),
+    store(state, 0, sunk?.value ?? num(-Infinity)),
+    store(state, 1, num(sunk ? 1 : 0)),
     ...overWidth(ctx, valueWidth, (at, lanes) => [store(o, at, { ...num(0), lanes })]),
-    loop(block, first.ref, end.ref, perBlock),
+    overBlocks(perBlock),
     inverse.stmt,
     outRow.stmt,
     ...overWidth(ctx, valueWidth, (at, lanes) => [
@@ -187,9 +228,18 @@ export function lowerAttend(
     ]),
   ]; // prettier-ignore
   return [loop(item, 0, mul(rowCount(region.axis), int(heads)), body, 'thread')];
-}
 
-const spread = (e: Expr, lanes: number): Expr => (lanes === 1 ? e : splat(e, lanes));
+  /** Scores of four entries at a time. */
+  function scoresInLanes(): Stmt[] {
+    const scored = named(b.fresh('score'), apply(score, env(scaled), ['s', 'i', 'j', 'h']));
+    const masked = select(apply(mask, env(scored.ref), ['i', 'j', 'h']), scored.ref, {
+      ...num(-Infinity),
+      lanes: simdLanes,
+    });
+    const body = [...dots.stmts, scored.stmt, store(scores, variable(j), masked)];
+    return [loop(j, 0, blockEntries, body, 'vector', simdLanes)];
+  }
+}
 
 /** The state that a cache value stands for, and the row of a slot in it. */
 function stateOf(ctx: LowerContext, v: ValueId): { tile: string; row: readonly number[] } {
@@ -209,141 +259,4 @@ function apply(fn: ScalarFn, values: ReadonlyMap<string, Expr>, names: readonly 
     return { ...mapChildren(e, go), lanes: simdLanes };
   };
   return go(fn.body);
-}
-
-/** Statements over the elements of a row: in lanes, then one by one. */
-function overWidth(
-  ctx: LowerContext,
-  width: number,
-  at: (index: Expr, lanes: number) => Stmt[],
-): Stmt[] {
-  const name = ctx.builder.fresh('i');
-  const full = Math.floor(width / simdLanes) * simdLanes;
-  const head = loop(name, 0, full, at(variable(name), simdLanes), 'vector', simdLanes);
-  const rest = loop(name, full, width, at(variable(name), 1));
-  return [...(full > 0 ? [head] : []), ...(full < width ? [rest] : [])];
-}
-
-interface Dots {
-  readonly q: string;
-  readonly qRow: Expr;
-  readonly keys: string;
-  /** First of the four slots. */
-  readonly entry: Expr;
-  readonly stride: number;
-  readonly start: Expr;
-  readonly width: number;
-}
-
-/** q . k for four consecutive slots, in the lanes of one vector. */
-function fourDots(ctx: LowerContext, d: Dots): { readonly stmts: Stmt[]; readonly value: Expr } {
-  const { builder: b } = ctx;
-  const acc = b.fresh('dot');
-  const base = named(b.fresh('k_row'), add(mul(d.entry, int(d.stride)), d.start));
-  const i = b.fresh('i');
-  const full = Math.floor(d.width / simdLanes) * simdLanes;
-  const key = (n: number, lanes: number): Expr =>
-    load(d.keys, add(add(base.ref, variable(i)), int(n * d.stride)), 'f32', lanes);
-  const query = named(b.fresh('qi'), load(d.q, add(d.qRow, variable(i)), 'f32', simdLanes));
-  const body = [0, 1, 2, 3].map((n) =>
-    store(acc, n, fma(query.ref, key(n, simdLanes), readRegister(acc, n, simdLanes))),
-  );
-  const stmts: Stmt[] = [
-    base.stmt,
-    registers(acc, 4, simdLanes),
-    loop(i, 0, full, [query.stmt, ...body], 'vector', simdLanes),
-  ];
-  const [a0, a1, a2, a3] = [0, 1, 2, 3].map((n) => readRegister(acc, n, simdLanes));
-  invariant(a0 && a1 && a2 && a3, 'four accumulators');
-  const ab = named(
-    b.fresh('ab'),
-    add(shuffle(a0, a1, [0, 4, 1, 5]), shuffle(a0, a1, [2, 6, 3, 7])),
-  );
-  const cd = named(
-    b.fresh('cd'),
-    add(shuffle(a2, a3, [0, 4, 1, 5]), shuffle(a2, a3, [2, 6, 3, 7])),
-  );
-  const sums = named(
-    b.fresh('dots'),
-    add(shuffle(ab.ref, cd.ref, [0, 1, 4, 5]), shuffle(ab.ref, cd.ref, [2, 3, 6, 7])),
-  );
-  stmts.push(ab.stmt, cd.stmt, sums.stmt);
-  if (full === d.width) return { stmts, value: sums.ref };
-  // The last elements of a head whose size is no multiple of the lanes.
-  const rest = b.fresh('rest');
-  const held = b.scratch('dots', simdLanes);
-  const one = (n: number): Stmt =>
-    store(
-      rest,
-      n,
-      add(readRegister(rest, n, 1), mul(load(d.q, add(d.qRow, variable(i))), key(n, 1))),
-    );
-  stmts.push(
-    registers(rest, 4, 1),
-    ...[0, 1, 2, 3].map((n) => store(rest, n, lane(sums.ref, n))),
-    loop(i, full, d.width, [0, 1, 2, 3].map(one)),
-    ...[0, 1, 2, 3].map((n) => store(held, n, readRegister(rest, n, 1))),
-  );
-  return { stmts, value: load(held, int(0), 'f32', simdLanes) };
-}
-
-const shuffle = (a: Expr, b: Expr, pick: readonly number[]): Expr => ({
-  op: 'shuffle',
-  a,
-  b,
-  pick,
-  dtype: a.dtype,
-  lanes: pick.length,
-});
-
-interface Weighted {
-  readonly o: string;
-  readonly carry: Expr;
-  readonly scores: string;
-  readonly count: Expr;
-  readonly values: string;
-  readonly entry: Expr;
-  readonly stride: number;
-  readonly start: Expr;
-  readonly width: number;
-}
-
-/** o = o * carry + sum over the block's entries of p * v, in the order of the entries. */
-function weighted(ctx: LowerContext, w: Weighted): Stmt[] {
-  const { builder: b } = ctx;
-  const base = named(b.fresh('v_row'), add(mul(w.entry, int(w.stride)), w.start));
-  const e = b.fresh('e');
-  const acc = b.fresh('acc');
-  const chunk = (from: Expr, groups: number, lanes: number): Stmt[] => {
-    const at = (g: number): Expr => add(from, int(g * simdLanes));
-    const all = Array.from({ length: groups }, (_, g) => g);
-    const p = named(b.fresh('p'), spread(load(w.scores, variable(e)), lanes));
-    const row = named(b.fresh('row'), add(base.ref, mul(variable(e), int(w.stride))));
-    const value = (g: number): Expr => load(w.values, add(row.ref, at(g)), 'f32', lanes);
-    const name = b.fresh(acc);
-    return [
-      registers(name, groups, lanes),
-      ...all.map((g) =>
-        store(name, g, mul(load(w.o, at(g), 'f32', lanes), spread(w.carry, lanes))),
-      ),
-      loop(e, 0, w.count, [
-        p.stmt,
-        row.stmt,
-        ...all.map((g) => store(name, g, fma(p.ref, value(g), readRegister(name, g, lanes)))),
-      ]),
-      ...all.map((g) => store(w.o, at(g), readRegister(name, g, lanes))),
-    ];
-  };
-  const i = b.fresh('i');
-  const big = 4 * simdLanes;
-  const full = Math.floor(w.width / big) * big;
-  const vectors = Math.floor(w.width / simdLanes) * simdLanes;
-  return [
-    base.stmt,
-    ...(full > 0 ? [loop(i, 0, full, chunk(variable(i), 4, simdLanes), 'serial', big)] : []),
-    ...(full < vectors
-      ? [loop(i, full, vectors, chunk(variable(i), 1, simdLanes), 'serial', simdLanes)]
-      : []),
-    ...(vectors < w.width ? [loop(i, vectors, w.width, chunk(variable(i), 1, 1))] : []),
-  ];
 }

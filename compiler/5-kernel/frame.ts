@@ -81,8 +81,11 @@ export function element(frame: Frame, v: ValueId, index: readonly Linear[]): Exp
   const buffer = plan.buffers.get(v);
   if (buffer) {
     const tile = frame.builder.param({ kind: 'buffer', buffer: buffer.id }, buffer.dtype, 'x');
-    const offset = flatten(index.slice(1), columnsOf(plan, v));
-    const row = scaleIndex(present(index[0], 'row index'), buffer.width);
+    // What has no rows lies in memory once for each of them.
+    const rows = rowAxisOf(typeOf(plan, v)) !== undefined;
+    const offset = flatten(rows ? index.slice(1) : index, columnsOf(plan, v));
+    const own = rows ? present(index[0], 'row index') : frame.row;
+    const row = scaleIndex(own, buffer.width);
     return load(tile, indexExpr(addIndex(row, offset)), scalarOf(buffer.dtype));
   }
   const weight = plan.weights.get(v);

@@ -6,7 +6,7 @@
 import { Failure } from '../base/failure.ts';
 import { invariant, present, unreachable } from '../base/invariant.ts';
 import { bytesOf } from '../base/type.ts';
-import { applyArithmetic, applyCompare, applyUnary } from '../scalar/eval.ts';
+import { applyArithmetic, applyCompare, applyUnary, saturated } from '../scalar/eval.ts';
 import type { Expr, ScalarType } from '../scalar/expr.ts';
 import type { Axis, Kernel, KernelScalar, Stmt, Tile } from './kernel.ts';
 import type { RaceLog } from './races.ts';
@@ -219,6 +219,7 @@ function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
         return lanes((l) => (applyCompare(e.op, at(a, l), at(b, l)) ? 1 : 0));
       }
       case 'at':
+      case 'sum':
       case 'dot4':
         throw new Failure('kernel/expression', `${kernel.name}: ${e.op} has no meaning here`);
       default:
@@ -238,9 +239,6 @@ function rounded(v: number, dtype: ScalarType): number {
       return v;
   }
 }
-
-const saturated = (v: number): number =>
-  Number.isNaN(v) ? 0 : Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, Math.trunc(v)));
 
 function sameBits(v: number, from: ScalarType, to: ScalarType): number {
   const view = new DataView(new ArrayBuffer(4));

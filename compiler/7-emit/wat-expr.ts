@@ -103,6 +103,7 @@ export function emitExpr(c: ExprContext, e: Expr): string {
     case 'ne':
       return compareText(c, e);
     case 'at':
+    case 'sum':
       invariant(false, 'operands are resolved before printing');
       break;
     default:

@@ -1,4 +1,5 @@
 /** The catalogue of mistakes: one entry a code, with the text that a user reads; a file an area. */
+import { attention } from './messages/attention.ts';
 import { blocks } from './messages/blocks.ts';
 import { calls } from './messages/calls.ts';
 import { names } from './messages/names.ts';
@@ -10,6 +11,7 @@ import { values } from './messages/values.ts';
 import { weights } from './messages/weights.ts';
 
 export const messages = {
+  ...attention,
   ...syntax,
   ...names,
   ...calls,

@@ -3,9 +3,16 @@ import { type Dim, constantDim, sameDim, showShape, symbol } from '../base/dim.t
 import { present } from '../base/invariant.ts';
 import type { TensorType } from '../base/type.ts';
 import { evaluateFn } from '../scalar/eval.ts';
-import { type ScalarFn, compare, variable } from '../scalar/expr.ts';
+import { type ScalarFn, compare, num, variable } from '../scalar/expr.ts';
 import { onlineSoftmax } from '../scalar/monoid.ts';
-import { type NoAttrs, type Problem, type Step, defineOp } from './op.ts';
+import {
+  type NdArray,
+  type NoAttrs,
+  type Problem,
+  type StateStore,
+  type Step,
+  defineOp,
+} from './op.ts';
 import { array, number, sizeOf, wrongRank } from './shape.ts';
 
 const rowOf = (t: TensorType): number[] => t.shape.slice(1).map(number);
@@ -17,11 +24,17 @@ export const cache = defineOp<NoAttrs>({
   attrs: {},
   step: ['slot'],
   infer([x]) {
-    const type = present(x);
-    if (type.shape.length !== 3) return wrongRank('cache', 0, '[t, heads, n]', type);
-    return [{ dtype: 'f32', shape: [symbol('c'), ...type.shape.slice(1)] }];
+    const { dtype, shape } = present(x);
+    if (dtype !== 'f32' && dtype !== 'i32') {
+      return {
+        problem: 'type/element',
+        text: `cache: entries are f32 or i32, not ${dtype}`,
+        operands: [0],
+      };
+    }
+    return [{ dtype, shape: [symbol('c'), ...shape.slice(1)] }];
   },
-  state: ([x]) => ({ row: rowOf(present(x)), dtype: 'f32' }),
+  state: ([x]) => ({ row: rowOf(present(x)), dtype: present(x).dtype }),
   cost: ([x]) => ({
     flops: 0,
     weightBytes: 0,
@@ -53,16 +66,29 @@ const causal: ScalarFn = {
   body: compare('le', variable('j'), variable('i')),
 };
 const plainScore: ScalarFn = { params: ['s'], body: variable('s', 'f32') };
+/** No sink: e^-Infinity adds nothing. */
+const noSink: ScalarFn = { params: ['h'], body: num(-Infinity) };
+const even: ScalarFn = { params: ['i', 'j'], body: num(0) };
+const pairParams = [
+  { name: 'i', dtype: 'i32', row: 'query' },
+  { name: 'j', dtype: 'i32', row: 'key' },
+  { name: 'h', dtype: 'i32' },
+] as const;
 
 export const attend = defineOp<{
   readonly scale: number;
   readonly score: ScalarFn;
   readonly mask: ScalarFn;
+  readonly sink: ScalarFn;
+  readonly top: number;
+  readonly select: ScalarFn;
+  readonly normalise: boolean;
 }>({
   doc: 'Softmax of the scores q.k over the cached entries that the mask lets a token see, times their values.',
   operands: ['q', 'k', 'v'],
   results: ['y'],
   cached: [1, 2],
+  captures: true,
   attrs: {
     scale: {
       kind: 'real',
@@ -73,28 +99,46 @@ export const attend = defineOp<{
       kind: 'fn',
       doc: 'the score of a pair from the scaled product',
       default: plainScore,
-      params: [
-        { name: 's', dtype: 'f32' },
-        { name: 'i', dtype: 'i32' },
-        { name: 'j', dtype: 'i32' },
-        { name: 'h', dtype: 'i32' },
-      ],
+      params: [{ name: 's', dtype: 'f32' }, ...pairParams],
       result: 'f32',
     },
     mask: {
       kind: 'fn',
       doc: 'whether the token at position i sees the one at j; h: the head',
       default: causal,
-      params: [
-        { name: 'i', dtype: 'i32' },
-        { name: 'j', dtype: 'i32' },
-        { name: 'h', dtype: 'i32' },
-      ],
+      params: pairParams,
       result: 'bool',
+    },
+    sink: {
+      kind: 'fn',
+      doc: 'a score that takes part in the softmax of head h and has no value',
+      default: noSink,
+      params: [
+        { name: 'h', dtype: 'i32' },
+        { name: 'i', dtype: 'i32', row: 'query' },
+      ],
+      result: 'f32',
+    },
+    top: {
+      kind: 'int',
+      doc: 'how many of the seen entries take part, those of largest `select`; 0: all',
+      default: 0,
+    },
+    select: {
+      kind: 'fn',
+      doc: 'what `top` entries are chosen by; ties to the earlier, -Infinity never',
+      default: even,
+      params: pairParams,
+      result: 'f32',
+    },
+    normalise: {
+      kind: 'bool',
+      doc: 'divide by the sum of the weights e^score; false: score = log f weighs values with f',
+      default: true,
     },
   },
   step: ['position', 'sequence', 'length', 'table'],
-  infer([q, k, v]) {
+  infer([q, k, v, ...captured], { top }) {
     const [query, key, value] = [present(q), present(k), present(v)];
     const wrong = [query, key, value].findIndex((t) => t.shape.length !== 3);
     if (wrong >= 0)
@@ -112,6 +156,16 @@ export const attend = defineOp<{
         operands: [0, 1],
       };
     }
+    const at = captured.findIndex((t) => t.dtype !== 'f32' && t.dtype !== 'i32');
+    if (at >= 0) {
+      const { dtype } = present(captured[at]);
+      const text = `attend: functions read f32 and i32, not ${dtype}`;
+      return { problem: 'type/element', text, operands: [3 + at] };
+    }
+    if (!Number.isSafeInteger(top) || top < 0 || top > mostChosen) {
+      const text = `attend: top is from 0 to ${mostChosen}, found ${top}`;
+      return { problem: 'value/range', text, operands: [] };
+    }
     const shape: Dim[] = [present(query.shape[0]), heads, valueWidth];
     return [{ dtype: 'f32', shape }];
   },
@@ -126,8 +180,9 @@ export const attend = defineOp<{
       activationBytes: 4 * (sizeOf(present(q).shape) + sizeOf(present(y).shape)),
     };
   },
-  evaluate([q, k, v], [y], { scale, score, mask }, { step, state }, names) {
-    const [keyState = '', valueState = ''] = names.split(' ');
+  evaluate([q, k, v, ...captured], [y], attrs, { step, state }, names) {
+    const { scale, score, mask, sink, top, select, normalise } = attrs;
+    const [keyState = '', valueState = '', ...states] = names.split(' ');
     const out = array(present(y).shape);
     const [tokens = 0, heads = 0, width = 0] = present(q).shape;
     const [, kvHeads = 1] = present(k).shape;
@@ -137,27 +192,34 @@ export const attend = defineOp<{
       const i = step.position[t] ?? 0;
       for (let h = 0; h < heads; h++) {
         const g = Math.floor(h / (heads / kvHeads));
-        const query = present(q).data.subarray(
-          (t * heads + h) * width,
-          (t * heads + h + 1) * width,
-        );
-        const seen: { score: number; slot: number }[] = [];
+        const from = (t * heads + h) * width;
+        const query = present(q).data.subarray(from, from + width);
+        const visible: { by: number; slot: number; j: number }[] = [];
         for (let e = 0; e < (step.length[t] ?? 0); e++) {
           const slot = slotOf(step, t, e);
           const j = state.positionOf(slot);
-          if (evaluateFn(mask, [i, j, h]) === 0) continue;
+          const read = readCaptured(captured, states, state, t, slot);
+          if (evaluateFn(mask, [i, j, h], read) === 0) continue;
+          const by = top === 0 ? 0 : evaluateFn(select, [i, j, h], read);
+          if (by > -Infinity) visible.push({ by, slot, j });
+        }
+        const chosen = top === 0 ? visible : visible.sort((a, b) => b.by - a.by).slice(0, top);
+        const seen = chosen.map(({ slot, j }) => {
           const key = state.row(keyState, slot, kvHeads * width);
           let dot = 0;
           for (let c = 0; c < width; c++) dot += (query[c] ?? 0) * (key[g * width + c] ?? 0);
-          seen.push({ score: evaluateFn(score, [dot * factor, i, j, h]), slot });
-        }
-        const most = seen.reduce((m, s) => Math.max(m, s.score), -Infinity);
-        let total = 0;
+          const read = readCaptured(captured, states, state, t, slot);
+          return { score: evaluateFn(score, [dot * factor, i, j, h], read), slot };
+        });
+        const rest = evaluateFn(sink, [h, i], readCaptured(captured, states, state, t, 0));
+        const most = seen.reduce((m, s) => Math.max(m, s.score), rest);
+        let total = rest === -Infinity ? 0 : Math.exp(rest - most);
         const row = out.data.subarray(
           (t * heads + h) * valueWidth,
           (t * heads + h + 1) * valueWidth,
         );
         for (const s of seen) {
+          if (s.score === -Infinity) continue;
           const p = Math.exp(s.score - most);
           total += p;
           const value = state.row(valueState, s.slot, kvHeads * valueWidth);
@@ -165,20 +227,54 @@ export const attend = defineOp<{
             row[c] = (row[c] ?? 0) + p * (value[g * valueWidth + c] ?? 0);
           }
         }
-        for (let c = 0; c < valueWidth; c++) row[c] = (row[c] ?? 0) / total;
+        // A token that sees nothing attends to nothing.
+        const by = total === 0 ? 0 : normalise ? 1 / total : Math.exp(most);
+        for (let c = 0; c < valueWidth; c++) row[c] = (row[c] ?? 0) * by;
       }
     }
     return [out];
   },
-  lower: ([q], _, { scale, score, mask }) => ({
+  lower: ([q], _, { scale, score, mask, sink, top, select, normalise }) => ({
     kind: 'attend',
     monoid: onlineSoftmax,
     scale: scale === 0 ? 1 / Math.sqrt(number(present(q).shape[2])) : scale,
     score,
     mask,
+    normalise,
+    ...(sink.body.op === 'const' && sink.body.value === -Infinity ? {} : { sink }),
+    ...(top === 0 ? {} : { select: { count: top, by: select } }),
   }),
   samples: [],
 });
+
+/** Scratch of a thread bounds how many entries can be kept apart. */
+const mostChosen = 65_536;
+
+/**
+ * Elements of captured tensors for the token `t` and the entry in `slot`. An index outside of an
+ * axis means the nearest inside.
+ */
+function readCaptured(
+  captured: readonly NdArray[],
+  states: readonly string[],
+  state: StateStore,
+  t: number,
+  slot: number,
+): (operand: number, index: readonly number[]) => number {
+  return (operand, index) => {
+    const { shape, data } = present(captured[operand - 3], 'captured operand');
+    const axes = shape.slice(shape.length - index.length);
+    const offset = axes.reduce(
+      (sum, size, a) => sum * size + Math.min(Math.max(index[a] ?? 0, 0), size - 1),
+      0,
+    );
+    const width = sizeOf(axes);
+    if (shape[0] !== 0)
+      return present(data[axes.length === shape.length ? offset : t * width + offset]);
+    const before = captured.slice(0, operand - 3).filter((x) => x.shape[0] === 0).length;
+    return present(state.row(present(states[before]), slot, width)[offset]);
+  };
+}
 
 const sizes = (
   what: string,

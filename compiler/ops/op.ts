@@ -23,7 +23,12 @@ export interface AttrSpec {
   /** Absent: the argument must be given. */
   readonly default?: AttrValue;
   /** kind `fn`: the names bound by `|i, j|`, in order, with their types. */
-  readonly params?: readonly { readonly name: string; readonly dtype: 'f32' | 'i32' }[];
+  readonly params?: readonly {
+    readonly name: string;
+    readonly dtype: 'f32' | 'i32';
+    /** The position of a pair's query or key: which row of a tensor with rows it picks. */
+    readonly row?: 'query' | 'key';
+  }[];
   /** kind `fn`: the type of the result. */
   readonly result?: 'f32' | 'bool';
 }
@@ -117,6 +122,12 @@ export type Lowered =
       readonly score: ScalarFn;
       /** |i, j, head| */
       readonly mask: ScalarFn;
+      /** False: weights are e^score as they are. */
+      readonly normalise: boolean;
+      /** |head, i|: a score without a value that takes part in the softmax. */
+      readonly sink?: ScalarFn;
+      /** Only the `count` entries of largest |i, j, head| are seen, ties to the earlier. */
+      readonly select?: { readonly count: number; readonly by: ScalarFn };
     }
   | { readonly kind: 'top'; readonly count: number };
 
@@ -154,6 +165,12 @@ export interface OpDef<A extends Attrs = Attrs> {
    * passes each through the op `cache`, whose state is named after the instance and the operand.
    */
   readonly cached?: readonly number[];
+  /**
+   * More operands may follow the named ones: tensors that the op's functions read with `at`. One
+   * whose rows are those of a cache ([c, ..]) is read at the key of a pair, one with the step's own
+   * rows ([t, ..]) at its query, any other as a table.
+   */
+  readonly captures?: true;
   /** Types of the results, with symbolic dimensions allowed, or what is wrong. */
   infer(inputs: readonly TensorType[], attrs: A): readonly TensorType[] | Problem;
   /** The state the op keeps, if it does. The graph names it. */

@@ -20,7 +20,15 @@ export function evaluate(e: Expr, env: ScalarEnv): number {
     case 'select':
       return go(e.when) !== 0 ? go(e.a) : go(e.b);
     case 'cast':
-      return e.dtype === 'i32' ? Math.trunc(go(e.a)) : go(e.a);
+      return e.dtype === 'i32' ? saturated(go(e.a)) : go(e.a);
+    case 'sum': {
+      let total = 0;
+      for (let k = 0; k < e.extent; k++) {
+        const variable = (name: string) => (name === e.index ? k : env.variable(name));
+        total += evaluate(e.a, { ...env, variable });
+      }
+      return total;
+    }
     case 'fma':
       return go(e.a) * go(e.b) + go(e.c);
     case 'splat':
@@ -70,6 +78,10 @@ export function evaluate(e: Expr, env: ScalarEnv): number {
       return unreachable(e);
   }
 }
+
+/** A real number as a whole one: truncated, held to 32 bits, 0 where it is none. */
+export const saturated = (v: number): number =>
+  Number.isNaN(v) ? 0 : Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, Math.trunc(v)));
 
 export function applyUnary(op: UnaryOp, x: number): number {
   switch (op) {
@@ -174,12 +186,8 @@ export function applyCompare(op: CompareOp, a: number, b: number): boolean {
   }
 }
 
-/** A scalar function at its arguments, by position. */
-export function evaluateFn(fn: ScalarFn, args: readonly number[]): number {
-  return evaluate(fn.body, {
-    variable: (name) => present(args[fn.params.indexOf(name)], name),
-    at: () => {
-      throw new CompilerBug('compiler bug: a scalar function reads no operands');
-    },
-  });
+/** A scalar function at its arguments, by position; `at`: elements of the operands it reads. */
+export function evaluateFn(fn: ScalarFn, args: readonly number[], at: ScalarEnv['at']): number {
+  const variable = (name: string): number => present(args[fn.params.indexOf(name)], name);
+  return evaluate(fn.body, { variable, at });
 }

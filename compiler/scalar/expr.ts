@@ -35,8 +35,18 @@ interface Base {
 export type Expr =
   | (Base & { readonly op: 'const'; readonly value: number })
   | (Base & { readonly op: 'var'; readonly name: string })
-  /** Op bodies only: an element of an operand, one index per axis. */
+  /**
+   * Op bodies and functions of pairs only: an element of an operand, one index per axis; in a
+   * function of pairs an operand of rows has none for its row, which is the pair's.
+   */
   | (Base & { readonly op: 'at'; readonly operand: number; readonly index: readonly Expr[] })
+  /** Functions of pairs only: the sum of `a` over `index` from 0 to extent-1, at least one term. */
+  | (Base & {
+      readonly op: 'sum';
+      readonly index: string;
+      readonly extent: number;
+      readonly a: Expr;
+    })
   /** Kernels only: `lanes` consecutive elements of a tile from the linear element index on. */
   | (Base & { readonly op: 'load'; readonly tile: string; readonly index: Expr })
   | (Base & { readonly op: UnaryOp; readonly a: Expr })
@@ -104,6 +114,15 @@ export const load = (tile: string, index: Expr, dtype: ScalarType = 'f32', lanes
   index,
   dtype,
   lanes,
+});
+
+export const sumOver = (index: string, extent: number, a: Expr): Expr => ({
+  op: 'sum',
+  index,
+  extent,
+  a,
+  dtype: a.dtype,
+  lanes: a.lanes,
 });
 
 const isConst = (e: Expr, value?: number): e is ExprOf<'const'> =>

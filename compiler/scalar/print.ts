@@ -55,7 +55,9 @@ export function printExpr(e: Expr, level = 0): string {
     case 'var':
       return e.name;
     case 'at':
-      return `$${e.operand}[${e.index.map((i) => printExpr(i)).join(', ')}]`;
+      return `$${e.operand}${e.dtype === 'i32' ? 'i' : ''}[${e.index.map((i) => printExpr(i)).join(', ')}]`;
+    case 'sum':
+      return call('sum', e.index, String(e.extent), e.a);
     case 'load':
       return `${e.tile}[${printExpr(e.index)}${e.lanes > 1 ? ` : ${e.lanes}` : ''}]`;
     case 'neg':

@@ -1,4 +1,4 @@
-/** Reads what `print.ts` writes of scalar expressions: those without lanes, loads or operands. */
+/** Reads what `print.ts` writes of scalar expressions: those without lanes or loads. */
 import { Failure } from '../base/failure.ts';
 import {
   type ArithmeticOp,
@@ -8,6 +8,8 @@ import {
   type ScalarType,
   type UnaryOp,
   arithmeticOps,
+  at,
+  sumOver,
   unaryOps,
 } from './expr.ts';
 import { boolSigns, compareLevel, numberSigns } from './print.ts';
@@ -35,7 +37,7 @@ const signs: ReadonlyMap<string, Sign> = new Map(
 );
 
 const number = /^-?(?:\d+\.\d*(?:e[+-]?\d+)?|\d+(?:e[+-]?\d+)?|Infinity|NaN)d?/;
-const token = /^(?:<<|>>|<=|>=|==|!=|[A-Za-z_]\w*|\S)/;
+const token = /^(?:\$\d+i?|<<|>>|<=|>=|==|!=|[A-Za-z_]\w*|\S)/;
 const types: readonly ScalarType[] = ['f64', 'f32', 'i32', 'bool'];
 const mostDepth = 500;
 
@@ -55,6 +57,7 @@ export function readFn(text: string, paramTypes: readonly ScalarType[]): ScalarF
 /** Throws Failure where the text is no expression over the variables in `names`. */
 export function readExpr(text: string, names: ReadonlyMap<string, ScalarType>): Expr {
   let rest = text;
+  const bound = new Map(names);
   const skip = (): void => {
     rest = rest.trimStart();
   };
@@ -111,9 +114,44 @@ export function readExpr(text: string, names: ReadonlyMap<string, ScalarType>): 
     if (t === 'true' || t === 'false') {
       return { op: 'const', value: t === 'true' ? 1 : 0, dtype: 'bool', lanes: 1 };
     }
-    if (peek() === '(' && !names.has(t)) return call(t, depth);
-    const dtype = names.get(t);
+    if (t.startsWith('$')) return operand(t, depth);
+    if (peek() === '(' && !bound.has(t)) return t === 'sum' ? total(depth) : call(t, depth);
+    const dtype = bound.get(t);
     return dtype ? { op: 'var', name: t, dtype, lanes: 1 } : bad(text, `unknown name ${t}`);
+  }
+
+  /** `$3[h]`, an element of operand 3; `$3i[h]`, of whole numbers. */
+  function operand(sign: string, depth: number): Expr {
+    const index: Expr[] = [];
+    take('[');
+    while (peek() !== ']') {
+      if (index.length > 0) take(',');
+      index.push(binary(0, depth + 1));
+    }
+    take(']');
+    const whole = sign.endsWith('i');
+    return at(Number(sign.slice(1, whole ? -1 : undefined)), index, whole ? 'i32' : 'f32');
+  }
+
+  /** `sum(k, 4, body)`. */
+  function total(depth: number): Expr {
+    take('(');
+    const index = take();
+    take(',');
+    skip();
+    const extent = Number(number.exec(rest)?.[0]);
+    if (!/^[A-Za-z_]\w*$/.test(index) || !(Number.isSafeInteger(extent) && extent > 0)) {
+      return bad(text, 'a sum over no range');
+    }
+    rest = rest.slice(String(extent).length);
+    take(',');
+    const had = bound.get(index);
+    bound.set(index, 'i32');
+    const a = binary(0, depth + 1);
+    if (had) bound.set(index, had);
+    else bound.delete(index);
+    take(')');
+    return sumOver(index, extent, a);
   }
 
   function call(name: string, depth: number): Expr {

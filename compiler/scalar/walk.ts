@@ -19,7 +19,7 @@ export function children(e: Expr): readonly Expr[] {
       return [e.a, e.b, e.c];
     case 'neg': case 'abs': case 'sqrt': case 'floor': case 'ceil': case 'trunc': case 'round':
     case 'exp': case 'log': case 'sin': case 'cos': case 'tanh': case 'erf': case 'not':
-    case 'cast': case 'bits': case 'splat': case 'lane':
+    case 'cast': case 'bits': case 'splat': case 'lane': case 'sum':
       return [e.a];
     case 'add': case 'sub': case 'mul': case 'div': case 'rem': case 'min': case 'max':
     case 'and': case 'or': case 'xor': case 'shl': case 'shr':
@@ -56,7 +56,7 @@ export function mapChildren(e: Expr, f: (child: Expr) => Expr): Expr {
     }
     case 'neg': case 'abs': case 'sqrt': case 'floor': case 'ceil': case 'trunc': case 'round':
     case 'exp': case 'log': case 'sin': case 'cos': case 'tanh': case 'erf': case 'not':
-    case 'cast': case 'bits': case 'splat': case 'lane': {
+    case 'cast': case 'bits': case 'splat': case 'lane': case 'sum': {
       const a = f(e.a);
       return a === e.a ? e : { ...e, a };
     }
