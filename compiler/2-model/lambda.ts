@@ -326,6 +326,7 @@ export function lowerLambda(
   }
 
   function tensorValue(x: TypedExpr, e: ExprAst, scope: Scope): Value {
+    if (failed) return broken();
     if (outermost(scope) !== outermost(site.scope) && x.kind !== 'weight' && x.kind !== 'step') {
       ctx.log.report('attention/foreign', { name: textOf(e) }, [{ span: e.span, text: '' }]);
       return broken();

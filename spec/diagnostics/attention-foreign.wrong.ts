@@ -1,0 +1,12 @@
+import { block } from 'cograph';
+
+const inner = block`
+  inner(x: [t, 4, 8]; mask: fn) -> [t, 4, 8] {
+    return attend(x, x, x, mask = mask)
+  }
+`;
+export default block`
+  outer(x: [t, 4, 8], docs: [t]) -> [t, 4, 8] {
+    return ${inner}(x, mask = |i, j| docs[i] == docs[j])
+  }
+`;
