@@ -23,6 +23,7 @@ import {
   sub,
   sumOver,
   unary,
+  variable,
 } from '../scalar/expr.ts';
 
 export interface LambdaValue {
@@ -72,7 +73,7 @@ function broadcast(shapes: readonly (readonly number[])[]): number[] | undefined
 export function sumLast(v: LambdaValue, name: string): LambdaValue {
   const extent = Math.max(1, v.shape.at(-1) ?? 1);
   const shape = v.shape.slice(0, -1);
-  const index: Expr = { op: 'var', name, dtype: 'i32', lanes: 1 };
+  const index = variable(name);
   const at = (outer: readonly Expr[]): Expr => sumOver(name, extent, v.at([...outer, index]));
   return shape.length === 0 ? scalarValue(at([])) : { shape, at };
 }
@@ -170,7 +171,7 @@ export const operators: Readonly<Record<string, (a: Expr, b: Expr) => Expr>> = {
 export const logical = (op: 'and' | 'or') => (a: Expr, b: Expr) => arithmetic(op, a, b);
 
 /** The number of a list that an index picks, the nearest for one outside, as a tree of choices. */
-export function pick(numbers: readonly number[], index: Expr): Expr {
+function pick(numbers: readonly number[], index: Expr): Expr {
   const whole = numbers.every((n) => Number.isSafeInteger(n) && Math.abs(n) < 2 ** 31);
   const go = (from: number, to: number): Expr => {
     if (to - from === 1) return num(numbers[from] ?? 0, whole ? 'i32' : 'f32');
@@ -190,3 +191,31 @@ export const functionOf = (
   body: Expr,
   result: 'f32' | 'bool',
 ): ScalarFn => ({ params, body: result === 'f32' ? toReal(body) : body });
+
+/** Values one after the other along a first axis of their own; undefined where they differ in shape. */
+export function stacked(values: readonly LambdaValue[]): LambdaValue | undefined {
+  const [first] = values;
+  if (!first || values.some((v) => v.shape.join() !== first.shape.join())) return undefined;
+  const constants = values.flatMap((v) => {
+    const x = v.shape.length === 0 ? onlyOf(v) : undefined;
+    return x?.op === 'const' ? [x.value] : [];
+  });
+  if (constants.length === values.length) {
+    return { shape: [values.length], at: ([index = int(0)]) => pick(constants, index) };
+  }
+  const at = ([index = int(0), ...inner]: readonly Expr[]): Expr =>
+    values
+      .map((v) => v.at(inner))
+      .reduceRight((rest, x, n) => select(compare('le', index, int(n)), ...same(x, rest)));
+  return { shape: [values.length, ...first.shape], at };
+}
+
+/** Stands for a value of any type that a block checked alone does not know. */
+export const unknownValue = (truth: boolean): LambdaValue =>
+  scalarValue(variable(unknownName, truth ? 'bool' : 'i32'));
+
+export const isUnknown = (v: LambdaValue): boolean => {
+  const e = v.shape.length === 0 ? onlyOf(v) : undefined;
+  return e?.op === 'var' && e.name === unknownName;
+};
+const unknownName = '(unknown)';

@@ -28,10 +28,12 @@ import {
   negated,
   onlyOf,
   operators,
-  pick,
+  isUnknown,
   same,
   scalarValue,
+  stacked,
   sumLast,
+  unknownValue,
 } from './lambda-values.ts';
 import type { TypedExpr } from './model.ts';
 import { typeOf } from './operands.ts';
@@ -100,6 +102,7 @@ export function lowerLambda(
   /** A truth value, or numbers. */
   function asKind(v: Value, e: ExprAst, truth: boolean): LambdaValue {
     const known = withRow(v, e);
+    if (ctx.mode === 'open' && isUnknown(known)) return unknownValue(truth);
     if (failed || (dtypeOfValue(known) === 'bool') === truth) return known;
     const [number, truthValue] = ['a number', 'a truth value'] as const;
     return truth ? mismatch(e, truthValue, number) : mismatch(e, number, truthValue);
@@ -208,7 +211,7 @@ export function lowerLambda(
         depth,
       );
     }
-    if (thing?.kind === 'open') return unknown(spec.result === 'bool');
+    if (thing?.kind === 'open') return unknownValue(spec.result === 'bool');
     const f = Object.hasOwn(functions, name) ? functions[name] : undefined;
     if (name === 'floor' && x.kind === 'binary' && x.op === '/' && args.length === 1) {
       return combine(e, floorDivide, numbers(x.a), numbers(x.b));
@@ -256,11 +259,6 @@ export function lowerLambda(
     return go(f.body, f.scope, names, depth + 1);
   }
 
-  /** A value that a block checked alone does not know. */
-  function unknown(truth: boolean): LambdaValue {
-    return scalarValue(truth ? variable('unknown', 'bool') : variable('unknown', 'i32'));
-  }
-
   /** Whatever does not mention the function's own names: compile-time values and tensors. */
   function outside(e: ExprAst, scope: Scope): Value {
     return valueOf(site.outside(e, scope), e, scope);
@@ -277,7 +275,7 @@ export function lowerLambda(
       case 'dim':
       case 'open':
         if (ctx.mode !== 'open') break;
-        return unknown(t.kind === 'open' && textOfType(t) === 'bool');
+        return unknownValue(t.kind === 'open' && textOfType(t) === 'bool');
       case 'list':
         return listValue(t.items, e, scope);
       case 'tensor':
@@ -300,29 +298,8 @@ export function lowerLambda(
       return mismatch(e, `a list of 1 to ${mostPicked} numbers`, `one of ${items.length}`);
     }
     const values = items.map((x) => withRow(valueOf(x, e, scope), e));
-    const [first] = values;
-    if (!first || failed) return broken();
-    const numbers = values.map((v) => (v.shape.length === 0 ? onlyOf(v) : undefined));
-    const constants = numbers.flatMap((x) => (x?.op === 'const' ? [x.value] : []));
-    if (constants.length === items.length) {
-      return { shape: [items.length], at: ([index = num(0, 'i32')]) => pick(constants, index) };
-    }
-    const shape = [items.length, ...first.shape];
-    const even = values.every((v) => v.shape.join() === first.shape.join());
-    if (!even) return mismatch(e, 'lists of one length', 'lists of several');
-    return {
-      shape,
-      at: ([index = num(0, 'i32'), ...inner]) =>
-        values.map((v) => v.at(inner)).reduceRight((rest, x, n) => choice(index, n, x, rest)),
-    };
-  }
-
-  function choice(index: Expr, n: number, x: Expr, rest: Expr): Expr {
-    if (index.op === 'const') return index.value <= n ? x : rest;
-    return select(
-      { op: 'le', a: index, b: num(n, 'i32'), dtype: 'bool', lanes: 1 },
-      ...same(x, rest),
-    );
+    if (failed) return broken();
+    return stacked(values) ?? mismatch(e, 'lists of one length', 'lists of several');
   }
 
   function tensorValue(x: TypedExpr, e: ExprAst, scope: Scope): Value {
