@@ -77,10 +77,13 @@ export function scoresOneByOne(
   merge: readonly Stmt[],
 ): Stmt[] {
   const { builder } = ctx;
-  const any = builder.fresh('any');
+  const some = builder.fresh('shown');
   const dots = builder.scratch('products', 16);
   const clear = builder.fresh('e');
-  const show = (e: string): Stmt[] => [store(b.scores, variable(e), num(0)), store(any, 0, int(1))];
+  const show = (e: string): Stmt[] => [
+    store(b.scores, variable(e), num(0)),
+    store(some, 0, int(1)),
+  ];
   const mark = visible(ctx, b, (e, key) => {
     if (!choice) return show(e);
     const by = pairValue(ctx, b.pairs, choice.by, ['i', 'j', 'h'], key);
@@ -98,11 +101,11 @@ export function scoresOneByOne(
   const score = pairValue(ctx, b.pairs, b.score, ['s', 'i', 'j', 'h'], key);
   const shown = compare('eq', load(b.scores, variable(e)), num(0));
   return [
-    registers(any, 1, 1, 'i32'),
+    registers(some, 1, 1, 'i32'),
     loop(clear, 0, b.count, [store(b.scores, variable(clear), num(-Infinity))]),
     mark,
     ...blank,
-    when(compare('ne', readRegister(any, 0, 1, 'i32'), int(0)), [
+    when(compare('ne', readRegister(some, 0, 1, 'i32'), int(0)), [
       ...products(dots),
       loop(e, 0, b.count, [
         when(shown, [...stmts, ...score.stmts, store(b.scores, variable(e), score.value)]),
