@@ -7,7 +7,7 @@ import { type Diagnostic, type Log, makeLog } from './base/diagnostic.ts';
 import { invariant, present } from './base/invariant.ts';
 import { renderAll } from './base/render.ts';
 import type { DType } from './base/type.ts';
-import type { BoundModel } from './dsl.ts';
+import type { BoundModel } from './bound.ts';
 import { type BoundWeights, bindWeights } from './2-model/bind-weights.ts';
 import { checkModel } from './2-model/check.ts';
 import type { Model } from './2-model/model.ts';
@@ -60,7 +60,7 @@ export function compileGraph(
   options: Pick<CompileOptions, 'onRewrite'> = {},
 ): Meaning {
   const log = makeLog();
-  const model = checkModel(bound.template, bound.params ?? {}, log);
+  const model = checkModel(bound, log);
   if (!model) throw failureOf(log);
   const weights = checkpoint ? bindWeights(model, checkpoint.tensors, log) : undefined;
   if (log.failed) throw failureOf(log);
@@ -77,6 +77,12 @@ export function compileProgram(
   options: Pick<CompileOptions, 'onRewrite' | 'limits'> = {},
 ): Compiled {
   const meaning = compileGraph(bound, checkpoint, options);
+  if (meaning.model.inputs.some((i) => i.from === 'caller')) {
+    throw new TargetError(
+      'target/inputs',
+      `${meaning.model.name} is a block on its own: the reference interpreter runs it, a bundle maps token ids to logits`,
+    );
+  }
   const plan = partition(meaning.graph);
   mustHold('plan', verifyPlan(plan));
   const program = buildProgram(plan, limitsFor(vocabOf(meaning.model), options.limits));
@@ -118,7 +124,7 @@ export async function compile(
 
 /** Entries of the vocabulary: the width of the model's result. */
 export function vocabOf(model: Model): number {
-  const last = model.result.types[0]?.shape.at(-1);
+  const last = model.results[0]?.types[0]?.shape.at(-1);
   invariant(typeof last === 'number', 'a model returns [t, vocab]');
   return last;
 }

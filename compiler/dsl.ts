@@ -1,4 +1,4 @@
-/** The tags that users write templates with, and what binds a template to its parameters. */
+/** The tags that users write templates with. */
 import {
   type Hole,
   type Params,
@@ -51,53 +51,3 @@ const sheet = (
   holes: readonly unknown[],
   stack: string | undefined,
 ): SheetSource => ({ kind, source: sourceOf(kind, strings, stack, 1), holes });
-
-/** No parameters at all: what types without a required one may be. */
-type Empty = Readonly<Record<never, never>>;
-
-/** Parameters may be left out where none must be given. */
-type Given<P> = unknown extends P
-  ? { readonly params?: Params }
-  : Empty extends P
-    ? { readonly params?: P }
-    : { readonly params: P };
-
-/** How a model is bound, with values of its parameters as its type argument has them. */
-export type ModelOptions<P = Params> = Conventions & Given<P>;
-
-export interface Conventions {
-  /** Folder of the checkpoint: safetensors, tokenizer, config. */
-  readonly checkpoint?: URL | string;
-  /** Positions the model was made for. */
-  readonly context?: number;
-  /** Token that begins a text, and those that end one. */
-  readonly bos?: number;
-  readonly eos?: readonly number[];
-  /** Sheets in order: of rules with equal weight a later sheet's wins. */
-  readonly sheets?: readonly SheetSource[];
-}
-
-/** A model with its parameters: what a model file exports and `compile` takes. */
-export interface BoundModel extends Conventions {
-  readonly template: Template;
-  /** Values of the model's parameters. */
-  readonly params?: Params;
-  readonly sheets: readonly SheetSource[];
-  /** The model with these sheets behind its own. */
-  with(this: BoundModel, ...sheets: readonly SheetSource[]): BoundModel;
-}
-
-export function bind<P = Params>(
-  template: Template<P>,
-  ...[options]: Empty extends P ? [NoInfer<ModelOptions<P>>?] : [NoInfer<ModelOptions<P>>]
-): BoundModel {
-  return {
-    // The parameters are held against the text when the model is checked: no type needs to stay.
-    ...(options as ModelOptions | undefined),
-    template,
-    sheets: options?.sheets ?? [],
-    with(...more) {
-      return { ...this, sheets: [...this.sheets, ...more] };
-    },
-  };
-}

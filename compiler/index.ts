@@ -1,14 +1,9 @@
 /** The compiler's public door. */
-export {
-  type BoundModel,
-  type ModelOptions,
-  bind,
-  block,
-  decode,
-  model,
-  place,
-  precision,
-} from './dsl.ts';
+export { type BoundModel, type ModelOptions, type Selection, bind } from './bound.ts';
+export { block, decode, model, place, precision } from './dsl.ts';
+export type { Edit, LoraOptions } from './2-model/edits.ts';
+export type { BlockPart, ModelPart, ParamValue, PartTensor, WeightPart } from './2-model/tree.ts';
+export type { Selector } from './surgery.ts';
 export type { Hole, Params, SheetKind, SheetSource, Template } from './1-syntax/template.ts';
 export type { Diagnostic, Label } from './base/diagnostic.ts';
 export {

@@ -87,6 +87,8 @@ const areas: Readonly<Record<string, string>> = {
   repeat: 'Repeats',
   weight: 'Weights',
   types: 'Types in TypeScript',
+  select: 'Selectors',
+  edit: 'Surgery',
 };
 
 export function diagnosticsBook(): string {

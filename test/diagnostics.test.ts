@@ -151,7 +151,7 @@ test.each([
   ['has in another shape', [['embed', [8, 4]], ['head', [4, 8]]], 'weight/shape', /\[4, 8\].*\[8, 4\]/], // prettier-ignore
 ] as const)('a weight that the checkpoint %s', (_, tensors, code, text) => {
   const log = makeLog();
-  const checked = checkModel(twoWeights, {}, log);
+  const checked = checkModel({ template: twoWeights }, log);
   expect(log.diagnostics()).toEqual([]);
   if (!checked) throw new Error('no model');
   const stored = new Map(tensors.map(([n, shape]) => [n, { dtype: 'F32', shape }]));

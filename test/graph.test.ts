@@ -25,7 +25,7 @@ const models = [
 
 function plainGraph(bound: (typeof models)[number][1]): Graph {
   const log = makeLog();
-  const model = checkModel(bound.template, bound.params ?? {}, log);
+  const model = checkModel(bound, log);
   if (!model) throw new Error('no model');
   return lowerModel(model, () => 'bf16');
 }

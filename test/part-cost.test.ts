@@ -14,7 +14,7 @@ import { wide } from './helpers/wide-model.ts';
 
 const checked = (bound: BoundModel): Model => {
   const log = makeLog();
-  const model = checkModel(bound.template, bound.params ?? {}, log);
+  const model = checkModel(bound, log);
   if (!model) throw new Error(renderAll(log.diagnostics()));
   return model;
 };

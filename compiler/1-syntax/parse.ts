@@ -2,7 +2,7 @@
 import { type IRecognitionException, type IToken, Lexer } from 'chevrotain';
 import type { Log } from '../base/diagnostic.ts';
 import { type Source, titleOf } from '../base/source.ts';
-import type { SheetAst, StmtAst, TemplateAst } from './ast.ts';
+import type { SelectorAst, SheetAst, StmtAst, TemplateAst } from './ast.ts';
 import { mendBraces } from './braces.ts';
 import { bracketsWithinLimits, guardDepth, textWithinLimits, treeWithinLimits } from './limits.ts';
 import { reportLexing, reportParsing } from './messages.ts';
@@ -85,6 +85,20 @@ export function parseSheet(sheet: SheetSource, log: Log): SheetAst {
     );
   const ast = guardDepth(log, titleOf(source), read);
   return ast && treeWithinLimits(ast, log) ? ast : empty;
+}
+
+/** The selectors of a text, with commas between; none after a mistake, which goes to `log`. */
+export function parseSelectors(source: Source, log: Log): readonly SelectorAst[] {
+  const lexed = lex(source, log);
+  const whole = (of: readonly IToken[]): Attempt<readonly SelectorAst[]> =>
+    attempt(sheets, source, of, () => sheets.selectors());
+  if (!lexed) return [];
+  const none = (read: readonly IToken[], report: Report): readonly SelectorAst[] => {
+    const found = whole(read);
+    if ('mistake' in found) report(found.mistake, read);
+    return [];
+  };
+  return guardDepth(log, titleOf(source), () => readOrMend(lexed, source, log, whole, none)) ?? [];
 }
 
 type Report = (mistake: IRecognitionException, tokens: readonly IToken[]) => void;

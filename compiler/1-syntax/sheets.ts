@@ -50,13 +50,7 @@ export class SheetParser extends ExpressionParser {
   });
 
   private readonly rule = this.RULE('rule', (): RuleAst => {
-    const selectors: SelectorAst[] = [];
-    this.AT_LEAST_ONE_SEP({
-      SEP: T.Comma,
-      DEF: () => {
-        selectors.push(this.SUBRULE(this.selector));
-      },
-    });
+    const selectors = this.SUBRULE(this.selectors);
     this.CONSUME(T.LeftBrace);
     const settings: SettingAst[] = [];
     this.MANY(() => {
@@ -67,6 +61,17 @@ export class SheetParser extends ExpressionParser {
     });
     this.CONSUME(T.RightBrace);
     return { selectors, settings };
+  });
+
+  readonly selectors = this.RULE('selectors', (): readonly SelectorAst[] => {
+    const selectors: SelectorAst[] = [];
+    this.AT_LEAST_ONE_SEP({
+      SEP: T.Comma,
+      DEF: () => {
+        selectors.push(this.SUBRULE(this.selector));
+      },
+    });
+    return selectors;
   });
 
   private readonly setting = this.RULE('setting', (): SettingAst => {

@@ -4,7 +4,7 @@ import type { Log } from '../base/diagnostic.ts';
 import { nearestName } from '../base/messages/nearest.ts';
 import { present } from '../base/invariant.ts';
 import type { DType } from '../base/type.ts';
-import { weightsOf } from './check.ts';
+import { weightsOf } from './weights.ts';
 import { type Model, type WeightDecl, nameAt } from './model.ts';
 
 /** An entry of a checkpoint's header, its type as the file writes it (`BF16`). */

@@ -1,53 +1,83 @@
 /** Template to typed model. */
 import { sameDim, symbol } from '../base/dim.ts';
 import type { Log } from '../base/diagnostic.ts';
-import { present } from '../base/invariant.ts';
 import { titleOf } from '../base/source.ts';
 import { showType } from '../base/type.ts';
 import type { TemplateAst, TensorDecl } from '../1-syntax/ast.ts';
 import { guardDepth } from '../1-syntax/limits.ts';
-import type { Hole, Template } from '../1-syntax/template.ts';
+import type { Params, Template } from '../1-syntax/template.ts';
 import { fromHole } from './arguments.ts';
+import { type Edit, type EditBook, makeEditBook, tiesOf } from './edits.ts';
 import { dimOf } from './expressions.ts';
+import { type Root, extract } from './extract.ts';
 import { checkArguments } from './givens.ts';
 import { makeContext } from './instances.ts';
-import type { Body, Instance, Model, TypedExpr, WeightDecl } from './model.ts';
+import { reportUnused } from './lora.ts';
+import type { Instance, Model, TypedExpr } from './model.ts';
 import { dtypeOf, typeOf } from './operands.ts';
 import { type Context, type Given, type Observer, makePlace, makeScope } from './scope.ts';
+import { checkTies } from './tie.ts';
+import { concreteWeights } from './weights.ts';
+
+/** What a model is made of: a bound model, without what concerns running it. */
+export interface ModelSource {
+  readonly template: Template;
+  readonly params?: Params;
+  /** In order. */
+  readonly edits?: readonly Edit[];
+  /** Path of the instance that is the model; absent where the whole is. */
+  readonly root?: Root;
+}
 
 /**
- * The model that `template` is for these parameters, or undefined with mistakes in `log`. Its input
- * is token ids, i32 [t]; its result logits, f32 [t, vocab].
+ * The model that a template is for its parameters, after its edits, or undefined with mistakes in
+ * `log`. Its input is token ids, i32 [t]; its result logits, f32 [t, vocab].
  */
-export function checkModel(
-  template: Template,
-  params: Readonly<Record<string, Hole>>,
+export function checkModel(source: ModelSource, log: Log, observe?: Observer): Model | undefined {
+  const { edits = [], root } = source;
+  return guardDepth(log, titleOf(source.template.source), () => {
+    const free = elaborateModel(source, makeEditBook(edits, new Map()), log, observe);
+    const whole = free && tieModel(source, free, log);
+    return whole && root ? extract(whole, root, log) : whole;
+  });
+}
+
+/** The model with its ties, which are of weights that only the model without them tells. */
+function tieModel(source: ModelSource, free: Model, log: Log): Model | undefined {
+  const { edits = [] } = source;
+  if (!edits.some((e) => e.kind === 'tie')) return free;
+  const tied = checkTies(tiesOf(edits, concreteWeights(free.body)), log);
+  return tied && elaborateModel(source, makeEditBook(edits, tied), log);
+}
+
+function elaborateModel(
+  { template, params = {} }: ModelSource,
+  edits: EditBook,
   log: Log,
   observe?: Observer,
 ): Model | undefined {
-  return guardDepth(log, titleOf(template.source), () => {
-    const ctx = makeContext(log, 'exact', observe);
-    const ast = ctx.astOf(template);
-    if (!ast) return undefined;
-    const span = ast.name.span;
-    const args = Object.entries(params).map(([text, hole]): Given => ({
-      name: { text, span },
-      value: fromHole(log, hole, span),
-      span,
-    }));
-    if (!checkInput(log, ast) || !checkArguments(ctx, template, args, span)) return undefined;
-    const types = [{ dtype: 'i32', shape: [symbol('t')] }] as const;
-    const ids: TypedExpr = { kind: 'step', field: 'ids', span, types };
-    const root = ctx.instantiate({ path: '', source: '', template, args, span }, [ids]);
-    if (!root || log.failed || !checkResult(log, root)) return undefined;
-    return {
-      name: root.block,
-      params: root.params,
-      input: present(root.inputs[0]),
-      body: root.body,
-      result: present(root.results[0]),
-    };
-  });
+  const ctx = makeContext(log, 'exact', observe, edits);
+  const ast = ctx.astOf(template);
+  if (!ast) return undefined;
+  const span = ast.name.span;
+  const args = Object.entries(params).map(([text, hole]): Given => ({
+    name: { text, span },
+    value: fromHole(log, hole, span),
+    span,
+  }));
+  if (!checkInput(log, ast) || !checkArguments(ctx, template, args, span)) return undefined;
+  const types = [{ dtype: 'i32', shape: [symbol('t')] }] as const;
+  const ids: TypedExpr = { kind: 'step', field: 'ids', span, types };
+  const root = ctx.instantiate({ path: '', source: '', template, args, span }, [ids]);
+  if (root) reportUnused(ctx);
+  if (!root || log.failed || !checkResult(log, root)) return undefined;
+  return {
+    name: root.block,
+    params: root.params,
+    inputs: root.inputs.map((i) => ({ ...i, from: 'ids' })),
+    body: { ...root.body, weights: [...root.body.weights, ...ctx.shared] },
+    results: root.results,
+  };
 }
 
 /**
@@ -116,31 +146,4 @@ function checkResult(log: Log, root: Instance): boolean {
     { span: result?.span ?? root.span, text: `this is ${found}` },
   ]);
   return false;
-}
-
-/** Every instance of a body, nested ones after their parent; layers of a loop once. */
-export function* instancesOf(body: Body): Generator<Instance> {
-  for (const i of body.instances) {
-    yield i;
-    yield* instancesOf(i.body);
-  }
-  for (const s of body.statements) {
-    if (s.kind !== 'repeat') continue;
-    for (const run of s.runs) for (const b of run.bodies) yield* instancesOf(b);
-  }
-}
-
-/** A weight declaration and how many iterations of its loop there are. */
-export interface DeclaredWeight {
-  readonly weight: WeightDecl;
-  readonly count: number;
-}
-
-export function* weightsOf(body: Body, count = 1): Generator<DeclaredWeight> {
-  for (const weight of body.weights) yield { weight, count };
-  for (const i of body.instances) yield* weightsOf(i.body, count);
-  for (const s of body.statements) {
-    if (s.kind !== 'repeat') continue;
-    for (const run of s.runs) for (const b of run.bodies) yield* weightsOf(b, run.count);
-  }
 }

@@ -8,16 +8,27 @@ import type { Body, Run } from './model.ts';
 /** Stands for the layer's number in paths until the runs are known. */
 export const layerMark = '{@}';
 
+/** The same in the checkpoint's names: surgery numbers the layers of a model anew. */
+export const sourceMark = '{#}';
+
+/** A layer's body and the number that its weights have in the checkpoint. */
+export interface Layer {
+  readonly body: Body;
+  readonly source: number;
+}
+
 /** The longest repetition of a short pattern first, from the front. */
-export function foldLayers(layers: readonly Body[]): readonly Run[] {
-  const ids = numbersOf(layers);
+export function foldLayers(layers: readonly Layer[]): readonly Run[] {
+  const ids = numbersOf(layers.map((l) => l.body));
+  const sources = layers.map((l) => l.source);
   const runs: Run[] = [];
   let first = 0;
   while (first < ids.length) {
-    const { period, count } = bestPattern(ids, first);
-    const bodies = layers
-      .slice(first, first + period)
-      .map((body, i) => placed(body, `{${first + i}+${period}i}`));
+    const { period, count } = bestPattern(ids, sources, first);
+    const bodies = layers.slice(first, first + period).map(({ body, source }, i) => {
+      const next = count > 1 ? present(sources[first + i + period]) : source + period;
+      return placed(body, `{${first + i}+${period}i}`, `{${source}+${next - source}i}`);
+    });
     runs.push({ first, count, bodies });
     first += period * count;
   }
@@ -54,11 +65,11 @@ interface Pattern {
 }
 
 /** The pattern from `first` on that covers most layers; the shortest such. */
-function bestPattern(ids: readonly number[], first: number): Pattern {
+function bestPattern(ids: readonly number[], sources: readonly number[], first: number): Pattern {
   let best: Pattern = { period: 1, count: 1 };
   const longest = Math.min(mostBodies, Math.floor((ids.length - first) / 2));
   for (let period = 1; period <= longest; period++) {
-    const count = roundsOf(ids, first, period);
+    const count = roundsOf(ids, sources, first, period);
     if (count > 1 && count * period > best.count * best.period) best = { period, count };
   }
   return best;
@@ -67,18 +78,28 @@ function bestPattern(ids: readonly number[], first: number): Pattern {
 /** Bodies of one loop: longer patterns of layers do not occur, and finding them takes squares. */
 const mostBodies = 64;
 
-/** How often the `period` layers from `first` on follow each other. */
-function roundsOf(ids: readonly number[], first: number, period: number): number {
+/** How often the `period` layers from `first` on follow each other, their sources in even steps. */
+function roundsOf(
+  ids: readonly number[],
+  sources: readonly number[],
+  first: number,
+  period: number,
+): number {
+  const stepTo = (at: number): number => (sources[at] ?? 0) - (sources[at - period] ?? 0);
+  const follows = (at: number): boolean =>
+    ids[at] === ids[at - period] &&
+    stepTo(at) >= 0 &&
+    (at < first + 2 * period || stepTo(at) === stepTo(at - period));
   let end = first + period;
-  while (end < ids.length && ids[end] === ids[end - period]) end++;
+  while (end < ids.length && follows(end)) end++;
   return Math.floor((end - first) / period);
 }
 
-/** The body with the mark in every path replaced; what was shared stays shared. */
-function placed(body: Body, placeholder: string): Body {
+/** The body with the marks in every path replaced; what was shared stays shared. */
+function placed(body: Body, layer: string, source: string): Body {
   const copies = new Map<object, unknown>();
   const visit = (v: unknown): unknown => {
-    if (typeof v === 'string') return v.replace(layerMark, placeholder);
+    if (typeof v === 'string') return v.replace(layerMark, layer).replace(sourceMark, source);
     if (typeof v !== 'object' || v === null || v instanceof Map) return v;
     if (copies.has(v)) return copies.get(v);
     const copy: unknown = Array.isArray(v) ? v.map(visit) : copyOf(v);

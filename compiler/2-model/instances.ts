@@ -15,7 +15,9 @@ import type {
 import { parse } from '../1-syntax/parse.ts';
 import type { Template } from '../1-syntax/template.ts';
 import { asParam, checkType } from './arguments.ts';
+import { type EditBook, makeEditBook } from './edits.ts';
 import { dimOf, elaborate, mostSteps } from './expressions.ts';
+import { addAdapters } from './lora.ts';
 import type { Body, Instance, TypedExpr } from './model.ts';
 import { dtypeOf, tensorThing, typeOf } from './operands.ts';
 import {
@@ -37,7 +39,12 @@ type PartSpec = Omit<Part, 'instance'>;
 type Inputs = readonly (TypedExpr | undefined)[];
 
 /** A context whose blocks are parsed once each. */
-export function makeContext(log: Log, mode: Context['mode'], observe?: Observer): Context {
+export function makeContext(
+  log: Log,
+  mode: Context['mode'],
+  observe?: Observer,
+  edits: EditBook = makeEditBook([], new Map()),
+): Context {
   const parsed = new Map<Template, TemplateAst | undefined>();
   const ctx: Context = {
     log,
@@ -45,6 +52,10 @@ export function makeContext(log: Log, mode: Context['mode'], observe?: Observer)
     budget: { left: mostSteps },
     ...(observe ? { observe } : {}),
     stack: [],
+    edits,
+    layer: undefined,
+    shared: [],
+    adapted: new Map(),
     astOf(t) {
       if (!parsed.has(t)) parsed.set(t, parse(t, log));
       return parsed.get(t);
@@ -85,8 +96,9 @@ function build(
     ctx.observe?.(name.span, scope.names.get(name.text) ?? errorThing);
   }
   const known = inputs.every((x) => x !== undefined);
-  const results = resultsOf(ctx, ast, scope, place) ?? declared(ctx, ast, scope, place);
-  if (!results || !known) return undefined;
+  const returned = resultsOf(ctx, ast, scope, place) ?? declared(ctx, ast, scope, place);
+  if (!returned || !known) return undefined;
+  const results = addAdapters(ctx, place, returned);
   return {
     path: part.path,
     block: ast.name.text,

@@ -20,10 +20,17 @@ export type Value =
 export interface Model {
   readonly name: string;
   readonly params: ReadonlyMap<string, Value>;
-  /** The graph's input: `ids`, i32 [t]. */
-  readonly input: { readonly name: string; readonly type: TensorType };
+  readonly inputs: readonly ModelInput[];
   readonly body: Body;
-  readonly result: TypedExpr; // [t, vocab]
+  /** Logits, [t, vocab]; of a block that is a model of its own, whatever it returns. */
+  readonly results: readonly TypedExpr[];
+}
+
+/** `ids`: token ids, i32 [t], of the step; `caller`: a tensor that whoever runs the model gives. */
+export interface ModelInput {
+  readonly name: string;
+  readonly type: TensorType;
+  readonly from: 'ids' | 'caller';
 }
 
 /**
@@ -46,6 +53,8 @@ export interface WeightDecl {
   readonly source: string;
   readonly type: TensorType;
   readonly span: Span;
+  /** One of the two matrices of an adapter. */
+  readonly adapter?: true;
 }
 
 /** A `use`d block with its parameters bound. */
@@ -68,6 +77,8 @@ export type Statement =
  */
 export interface Repeat {
   readonly kind: 'repeat';
+  /** What paths of its layers begin with: `layers`. */
+  readonly path: string;
   readonly carried: readonly { readonly name: string; readonly type: TensorType }[];
   readonly runs: readonly Run[];
   readonly span: Span;

@@ -7,13 +7,11 @@ import type { Body, Instance, Model, Statement, TypedExpr, Value } from './model
 
 export function printModel(model: Model): string {
   const w = makeWriter();
-  const { input } = model;
-  w.line(
-    `model ${model.name}(${input.name}: ${showType(input.type)}; ${paramsText(model.params)}) {`,
-  );
+  const inputs = model.inputs.map((i) => `${i.name}: ${showType(i.type)}`).join(', ');
+  w.line(`model ${model.name}(${inputs}; ${paramsText(model.params)}) {`);
   w.indent(() => {
     printBody(w, model.body);
-    w.line(`return ${exprText(model.result)}`);
+    w.line(`return ${model.results.map(exprText).join(', ')}`);
   });
   w.line('}');
   return w.text();

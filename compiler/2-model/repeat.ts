@@ -3,9 +3,11 @@ import { present } from '../base/invariant.ts';
 import type { Span } from '../base/source.ts';
 import { sameType, showType } from '../base/type.ts';
 import type { StmtAst } from '../1-syntax/ast.ts';
+import { concretePath } from './edited.ts';
 import { elaborate } from './expressions.ts';
-import { foldLayers, layerMark } from './fold.ts';
+import { type Layer, foldLayers, layerMark, sourceMark } from './fold.ts';
 import { choicesOf } from './layer-choices.ts';
+import { addAdapters } from './lora.ts';
 import type { Body, TypedExpr } from './model.ts';
 import { tensorThing, typeOf, wrongKind } from './operands.ts';
 import {
@@ -57,26 +59,45 @@ export function elaborateRepeat(site: RepeatSite, s: RepeatAst): boolean {
 }
 
 function foldRepeat(site: RepeatSite, s: RepeatAst, count: number): boolean {
-  const { scope, place } = site;
+  const { ctx, scope, place } = site;
   const carried: Carried = new Map();
   const choices = choicesOf(s.body, s.variable.text, scope);
   const known = new Map<string, Body>();
-  const bodies: Body[] = [];
-  for (let layer = 0; layer < count; layer++) {
-    const key = choices(layer);
-    const body = known.get(key) ?? elaborateLayer(site, s, layer, carried);
+  const layers: Layer[] = [];
+  const sources = layersOf(site, s, count);
+  const outer = ctx.layer;
+  for (const [layer, source] of sources.entries()) {
+    const path = joinPath(place.path, s.name.text, String(layer));
+    const key = `${choices(source)} ${ctx.edits.keyOf(path)}`;
+    ctx.layer = layer;
+    const body = known.get(key) ?? elaborateLayer(site, s, source, carried);
+    ctx.layer = outer;
     if (!body) return false;
     known.set(key, body);
-    bodies.push(body);
+    layers.push({ body, source });
   }
+  if (layers.length === 0) return false;
   place.statements.push({
     kind: 'repeat',
+    path: joinPath(place.path, s.name.text),
     carried: [...carried].map(([name, e]) => ({ name, type: typeOf(e) })),
-    runs: foldLayers(bodies),
+    runs: foldLayers(layers),
     span: s.span,
   });
   settle(scope, carried);
   return true;
+}
+
+/** Numbers in the text of the layers that edits left; none after a mistake. */
+function layersOf({ ctx, place }: RepeatSite, s: RepeatAst, count: number): readonly number[] {
+  const found = ctx.edits.layersOf(concretePath(ctx, joinPath(place.path, s.name.text)), count);
+  if (!('edit' in found)) return found;
+  const { edit, layer } = found;
+  ctx.log.report('value/index', { index: layer, length: found.count }, [
+    { span: edit.site, text: 'this takes layers' },
+    { span: s.count.span, text: 'of this repeat' },
+  ]);
+  return [];
 }
 
 function elaborateLayer(
@@ -85,8 +106,9 @@ function elaborateLayer(
   layer: number,
   carried: Carried,
 ): Body | undefined {
-  const own = makePlace(...pathsOf(site.place, s, layerMark));
+  const own = makePlace(...pathsOf(site.place, s, layerMark, sourceMark));
   if (!runLayer(site, s, own, { kind: 'int', value: layer }, carried)) return undefined;
+  addAdapters(site.ctx, own, []);
   return {
     weights: own.weights,
     instances: own.parts.flatMap((p) => p.instance ?? []),
@@ -94,9 +116,14 @@ function elaborateLayer(
   };
 }
 
-const pathsOf = (place: Place, s: RepeatAst, layer: string): readonly [string, string] => [
+const pathsOf = (
+  place: Place,
+  s: RepeatAst,
+  layer: string,
+  source: string,
+): readonly [string, string] => [
   joinPath(place.path, s.name.text, layer),
-  joinPath(place.source, s.from?.value ?? s.name.text, layer),
+  joinPath(place.source, s.from?.value ?? s.name.text, source),
 ];
 
 /** Runs the body for one layer; true unless a mistake was found. */
@@ -152,13 +179,14 @@ function settle(scope: Scope, carried: Carried): void {
 function writeOut(site: RepeatSite, s: RepeatAst, count: number): boolean {
   const { scope, place } = site;
   const carried: Carried = new Map();
-  for (let layer = 0; layer < count; layer++) {
-    const [path, source] = pathsOf(place, s, String(layer));
+  const sources = layersOf(site, s, count);
+  for (const [layer, from] of sources.entries()) {
+    const [path, source] = pathsOf(place, s, String(layer), String(from));
     const own: Place = { ...place, path, source };
-    if (!runLayer(site, s, own, { kind: 'int', value: layer }, carried)) return false;
+    if (!runLayer(site, s, own, { kind: 'int', value: from }, carried)) return false;
     settle(scope, carried);
   }
-  return true;
+  return sources.length > 0;
 }
 
 /** A block checked alone runs the body once, for a layer that it does not know. */
@@ -168,7 +196,7 @@ function openRepeat(site: RepeatSite, s: RepeatAst, count: Thing): boolean {
     return false;
   }
   const carried: Carried = new Map();
-  const own = makePlace(...pathsOf(site.place, s, layerMark));
+  const own = makePlace(...pathsOf(site.place, s, layerMark, sourceMark));
   if (!runLayer(site, s, own, openOf('int'), carried)) return false;
   settle(site.scope, carried);
   return true;

@@ -4,6 +4,7 @@ import type { Log } from '../base/diagnostic.ts';
 import type { Span } from '../base/source.ts';
 import type { ExprAst, Name, TemplateAst, TypeAst } from '../1-syntax/ast.ts';
 import type { Template } from '../1-syntax/template.ts';
+import type { EditBook } from './edits.ts';
 import type { Instance, Statement, TypedExpr, WeightDecl } from './model.ts';
 
 /** A number, truth value, text or list known when the model is compiled. */
@@ -88,6 +89,13 @@ export const makePlace = (path: string, source: string): Place => ({
 /** Is told what expressions and declarations stand for, again for each time they are elaborated. */
 export type Observer = (span: Span, thing: Thing) => void;
 
+export interface Adapted {
+  readonly weight: WeightDecl;
+  /** Where the adapters' weights are declared: beside it. */
+  readonly home: WeightDecl[];
+  used: boolean;
+}
+
 export interface Context {
   readonly log: Log;
   readonly observe?: Observer;
@@ -97,6 +105,14 @@ export interface Context {
   readonly budget: { left: number };
   /** Blocks being elaborated, outermost first. */
   readonly stack: { readonly template: Template; readonly name: string }[];
+  /** Changes to the model, looked up by concrete paths. */
+  readonly edits: EditBook;
+  /** Number of the layer that is being elaborated, which paths hold a mark for. */
+  layer: number | undefined;
+  /** Weights that several parts have in common, wherever they are. */
+  readonly shared: WeightDecl[];
+  /** Weights that edits put adapters beside, by concrete path. */
+  readonly adapted: Map<string, Adapted>;
   /** The tree of a template, parsed once; undefined after a mistake. */
   astOf(template: Template): TemplateAst | undefined;
   /** Elaborates a block for its arguments; undefined after a mistake. */

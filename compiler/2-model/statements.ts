@@ -2,9 +2,10 @@
 import { present } from '../base/invariant.ts';
 import type { Span } from '../base/source.ts';
 import type { Name, StmtAst, WeightAst } from '../1-syntax/ast.ts';
+import { editedUse, editedWeight } from './edited.ts';
 import { dimOf, elaborate } from './expressions.ts';
 import { checkArguments } from './givens.ts';
-import type { TypedExpr, WeightDecl } from './model.ts';
+import type { TypedExpr } from './model.ts';
 import { dtypeOf, operandOf, tensorThing } from './operands.ts';
 import { elaborateRepeat } from './repeat.ts';
 import {
@@ -100,13 +101,15 @@ function declarePart(ctx: Context, scope: Scope, place: Place, s: StmtOf<'use'>)
     value: elaborate(ctx, scope, place, a.value),
     span: a.value.span,
   }));
+  const path = joinPath(place.path, s.path.text);
+  const written = { template: callee.template, args };
   const known = checkArguments(ctx, callee.template, args, s.callee.span);
-  if (!known) return define(ctx, scope, s.path, errorThing);
+  const edited = known ? editedUse(ctx, path, written) : undefined;
+  if (!edited) return define(ctx, scope, s.path, errorThing);
   const part: Part = {
-    path: joinPath(place.path, s.path.text),
+    path,
     source: joinPath(place.source, s.from?.value ?? s.path.text),
-    template: callee.template,
-    args,
+    ...edited,
     span: s.path.span,
     instance: undefined,
   };
@@ -159,15 +162,15 @@ function declareWeight(ctx: Context, scope: Scope, place: Place, w: WeightAst): 
     define(ctx, scope, w.path, errorThing);
     return false;
   }
-  const weight: WeightDecl = {
+  const { weight, home } = editedWeight(ctx, place.weights, {
     path: joinPath(place.path, w.path.text),
     source: joinPath(place.source, w.from?.value ?? w.path.text),
     type: { dtype, shape },
     span: w.path.span,
-  };
+  });
   const expr: TypedExpr = { kind: 'weight', weight, span: w.path.span, types: [weight.type] };
   if (define(ctx, scope, w.path, tensorThing(expr)) === 'failed') return false;
-  place.weights.push(weight);
+  home?.push(weight);
   return true;
 }
 

@@ -21,12 +21,19 @@ export interface Graph {
   readonly origins: ReadonlyMap<ValueId, Span>;
 }
 
-export type Node = StepNode | WeightNode | ConstantNode | OpNode | LoopNode;
+export type Node = StepNode | InputNode | WeightNode | ConstantNode | OpNode | LoopNode;
 
 /** An array of the step signature. */
 export interface StepNode {
   readonly kind: 'step';
   readonly field: Extract<StepField, 'ids' | 'position' | 'rows'>;
+  readonly result: ValueId;
+}
+
+/** A tensor that whoever runs the graph gives: what a block takes that is a model of its own. */
+export interface InputNode {
+  readonly kind: 'input';
+  readonly name: string;
   readonly result: ValueId;
 }
 
@@ -77,6 +84,7 @@ export interface Carried {
 export function resultsOf(node: Node): readonly ValueId[] {
   switch (node.kind) {
     case 'step':
+    case 'input':
     case 'weight':
     case 'constant':
       return [node.result];
@@ -91,6 +99,7 @@ export function resultsOf(node: Node): readonly ValueId[] {
 export function inputsOf(node: Node): readonly ValueId[] {
   switch (node.kind) {
     case 'step':
+    case 'input':
     case 'weight':
     case 'constant':
       return [];

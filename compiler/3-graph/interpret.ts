@@ -27,12 +27,16 @@ export function makeStateStore(): StateStore {
   };
 }
 
-/** The graph's results for one step; appends to `state` on the way. */
+/**
+ * The graph's results for one step; appends to `state` on the way. `inputs`: the tensors that a
+ * graph takes beside the step's arrays, by name.
+ */
 export function interpret(
   graph: Graph,
   weights: WeightReader,
   step: Step,
   state: StateStore,
+  inputs: ReadonlyMap<string, NdArray> = new Map(),
 ): readonly NdArray[] {
   const values = new Map<ValueId, NdArray>();
   const stateOf = new Map<ValueId, string>();
@@ -63,6 +67,9 @@ export function interpret(
       switch (n.kind) {
         case 'step':
           values.set(n.result, fromInts(step[n.field]));
+          break;
+        case 'input':
+          values.set(n.result, present(inputs.get(n.name), `input ${n.name}`));
           break;
         case 'weight': {
           const type = concrete(n.result);

@@ -2,30 +2,44 @@
 import { invariant, present } from '../base/invariant.ts';
 import { symbol } from '../base/dim.ts';
 import { type DType, type TensorType, isFloat } from '../base/type.ts';
-import type { Body, Instance, Model, Repeat, TypedExpr, WeightDecl } from '../2-model/model.ts';
+import type {
+  Body,
+  Instance,
+  Model,
+  ModelInput,
+  Repeat,
+  TypedExpr,
+  WeightDecl,
+} from '../2-model/model.ts';
 import { makeGraphBuilder } from './builder.ts';
 import type { Carried, Graph, StepNode, ValueId } from './graph.ts';
 
 type Scope = Map<string, ValueId>;
 
 /**
- * `dtypeOf`: the stored element type of a weight, by its path in the model. The graph's one result is
- * f32 [r, ..], a row for each wanted token.
+ * `dtypeOf`: the stored element type of a weight, by its path in the model. The graph of a model from
+ * token ids has one result, f32 [r, ..], a row for each wanted token; that of a block on its own has
+ * the block's results whole.
  */
 export function lowerModel(model: Model, dtypeOf: (path: string) => DType): Graph {
   const b = makeGraphBuilder();
   const step = new Map<string, ValueId>();
-  for (const field of ['ids', 'position', 'rows'] as const) stepValue(field);
+  const wholeModel = model.inputs.every((i) => i.from === 'ids');
+  if (wholeModel) for (const field of ['ids', 'position', 'rows'] as const) stepValue(field);
   // Weights by path: those with a placeholder belong to the loop that is being built.
   let weights = new Map<string, ValueId>();
-  const scope: Scope = new Map([[model.input.name, stepValue('ids')]]);
+  const scope: Scope = new Map(
+    model.inputs.map((i) => [i.name, i.from === 'ids' ? stepValue('ids') : inputValue(i)]),
+  );
   lowerBody(model.body, scope);
-  const all = one(model.result, scope);
-  const [result] = b.op('take', [all, stepValue('rows')], {}, model.result.span);
+  const results = model.results.map((r) => {
+    const all = one(r, scope);
+    return wholeModel ? present(b.op('take', [all, stepValue('rows')], {}, r.span)[0]) : all;
+  });
   return {
     name: model.name,
     nodes: b.nodes(),
-    results: [present(result)],
+    results,
     types: b.types,
     origins: b.origins,
   };
@@ -37,6 +51,12 @@ export function lowerModel(model: Model, dtypeOf: (path: string) => DType): Grap
     const result = b.fresh(type);
     b.push({ kind: 'step', field, result });
     step.set(field, result);
+    return result;
+  }
+
+  function inputValue({ name, type }: ModelInput): ValueId {
+    const result = b.fresh(type);
+    b.push({ kind: 'input', name, result });
     return result;
   }
 

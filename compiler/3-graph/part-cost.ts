@@ -72,7 +72,7 @@ export function partCosts(model: Model, { keys, dtypeOf }: PartCostOptions): Mod
     ['r', 1],
     ['c', keys],
   ]);
-  const total = bodyCost(model.body, [model.result], []);
+  const total = bodyCost(model.body, model.results, []);
   return { total, weights, instances, ops, bodies, runs };
 
   /** Of one execution, with `results` computed in the body's scope. */

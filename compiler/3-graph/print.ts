@@ -27,6 +27,8 @@ function printNode(w: Writer, graph: Graph, n: Node): void {
   switch (n.kind) {
     case 'step':
       return w.line(`${typed(n.result)} = step ${n.field}`);
+    case 'input':
+      return w.line(`${typed(n.result)} = input ${JSON.stringify(n.name)}`);
     case 'weight': {
       const from = n.source === n.name ? '' : ` from ${JSON.stringify(n.source)}`;
       return w.line(`${typed(n.result)} = weight ${JSON.stringify(n.name)}${from}`);

@@ -59,6 +59,8 @@ export function readGraph(text: string): Graph {
     const result = results[0] ?? fail('a node without a result');
     const step = /^step (ids|position|rows)$/.exec(right)?.[1];
     if (step !== undefined) return { kind: 'step', field: fieldOf(step), result };
+    const input = /^input ("(?:[^"\\]|\\.)*")$/.exec(right)?.[1];
+    if (input !== undefined) return { kind: 'input', name: textOf(input), result };
     const weight = /^weight ("(?:[^"\\]|\\.)*")(?: from ("(?:[^"\\]|\\.)*"))?$/.exec(right);
     if (weight) {
       const own = textOf(weight[1] ?? '');

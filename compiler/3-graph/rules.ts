@@ -157,6 +157,8 @@ function keyOf(n: Node, names: ReadonlyMap<ValueId, ValueId>): string | undefine
   switch (n.kind) {
     case 'step':
       return `step ${n.field}`;
+    case 'input':
+      return `input ${n.name}`;
     case 'weight':
       return `weight ${n.name}`;
     case 'constant':

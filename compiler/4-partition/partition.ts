@@ -62,6 +62,9 @@ export function partition(graph: Graph): Plan {
           free.add(n.result);
           leaves.set(n.result, n);
           break;
+        case 'input':
+          invariant(false, 'a program takes the arrays of a step alone');
+          break;
         case 'op':
           collectOp(n);
       }

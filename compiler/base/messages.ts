@@ -2,6 +2,7 @@
 import { attention } from './messages/attention.ts';
 import { blocks } from './messages/blocks.ts';
 import { calls } from './messages/calls.ts';
+import { edits } from './messages/edits.ts';
 import { names } from './messages/names.ts';
 import { ops } from './messages/ops.ts';
 import { shapes } from './messages/shapes.ts';
@@ -20,6 +21,7 @@ export const messages = {
   ...blocks,
   ...weights,
   ...types,
+  ...edits,
   ...ops,
 } as const;
 

@@ -194,7 +194,7 @@ export function makeWorkspace(host: Host): Workspace {
       parseSheet({ kind: text.tag, source: text.source, holes: [] }, log());
     }
     for (const bound of own ? boundModels(own) : []) {
-      checkModel(bound.template, bound.params, log(), factsInto(exact));
+      checkModel(bound, log(), factsInto(exact));
     }
     if (own) checkTypeArguments(path, own.text, own, importedBy, log());
     const found = unique(logs.flatMap((l) => l.diagnostics()).map(inFiles));

@@ -86,6 +86,7 @@ export const attend = defineOp<{
 }>({
   doc: 'Softmax of the scores q.k over the cached entries that the mask lets a token see, times their values.',
   operands: ['q', 'k', 'v'],
+  kind: 'attention',
   results: ['y'],
   cached: [1, 2],
   captures: true,

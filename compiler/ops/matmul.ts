@@ -12,6 +12,7 @@ export const matmul = defineOp<{ readonly nk: boolean }>({
   operands: ['x', 'matrix'],
   results: ['y'],
   attrs: { nk: { kind: 'bool', doc: 'the matrix is stored [n, k]', default: false } },
+  product: { matrix: 1, stored: ({ nk }) => (nk ? 'nk' : 'kn') },
   infer([x, matrix], { nk }) {
     const [left, right] = [present(x), present(matrix)];
     if (left.shape.length < 1) return wrongRank('@', 0, 'at least one axis', left);
@@ -84,6 +85,8 @@ export const grouped = defineOp<Readonly<Record<string, never>>>({
   operands: ['x', 'w', 'ids'],
   results: ['y'],
   attrs: {},
+  kind: 'experts',
+  product: { matrix: 1, stored: () => 'nk' },
   infer([x, w, ids]) {
     const [left, stack, chosen] = [present(x), present(w), present(ids)];
     if (stack.shape.length !== 3) return wrongRank('grouped', 1, 'three axes', stack);

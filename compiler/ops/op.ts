@@ -171,6 +171,17 @@ export interface OpDef<A extends Attrs = Attrs> {
    * rows ([t, ..]) at its query, any other as a table.
    */
   readonly captures?: true;
+  /** What selectors call an instance that computes it: `:attention`. */
+  readonly kind?: string;
+  /**
+   * A product of operand 0 with a matrix, linear in both: with B A for the matrix it is the product
+   * with A and then with B, the other operands the same. `stored`: which way the matrix's last two
+   * axes lie, result by inner or inner by result.
+   */
+  readonly product?: {
+    readonly matrix: number;
+    stored(attrs: A): 'nk' | 'kn';
+  };
   /** Types of the results, with symbolic dimensions allowed, or what is wrong. */
   infer(inputs: readonly TensorType[], attrs: A): readonly TensorType[] | Problem;
   /** The state the op keeps, if it does. The graph names it. */

@@ -1,7 +1,7 @@
 import { constantDim } from '../../base/dim.ts';
 import { present } from '../../base/invariant.ts';
 import { bytesOf } from '../../base/type.ts';
-import { weightsOf } from '../../2-model/check.ts';
+import { weightsOf } from '../../2-model/weights.ts';
 import { nameAt } from '../../2-model/model.ts';
 import type { BoundWeights } from '../../2-model/bind-weights.ts';
 import type { Model } from '../../2-model/model.ts';
@@ -75,7 +75,7 @@ function ofModel(...[bound, checkpoint]: Parameters<typeof compileProgram>): Rep
     weightBytesPerToken: cost.weightBytes,
     flopsPerToken: cost.flops,
     kvBytesPerToken: program.memory.stateBytesPerSlot,
-    vocab: present(constantDim(present(model.result.types[0]?.shape[1]))),
+    vocab: present(constantDim(present(model.results[0]?.types[0]?.shape[1]))),
     ...(bound.context === undefined ? {} : { context: bound.context }),
   };
 }
