@@ -268,10 +268,21 @@ function attrsOf(
     const key = a.ast.name.text;
     const spec = specs.find(([k]) => k === key);
     if (spec) {
-      give(key, spec[1], a);
+      if (values[key] !== undefined) {
+        failed = true;
+        log.report('call/argument-twice', { name: key, of: name }, [
+          { span: a.ast.name.span, text: '' },
+        ]);
+      } else give(key, spec[1], a);
       continue;
     }
     failed = true;
+    if (opOf(name).operands.includes(key)) {
+      log.report('call/tensor-by-name', { name: key, of: name }, [
+        { span: a.ast.name.span, text: '' },
+      ]);
+      continue;
+    }
     const nearest = nearestName(
       key,
       specs.map(([k]) => k),

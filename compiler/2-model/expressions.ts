@@ -12,7 +12,7 @@ import { unreachable } from '../base/invariant.ts';
 import { nearestName } from '../base/messages/nearest.ts';
 import type { Span } from '../base/source.ts';
 import { showType } from '../base/type.ts';
-import type { OpName } from '../ops/index.ts';
+import { type OpName, isOpName } from '../ops/index.ts';
 import type { BinaryOp, ExprAst } from '../1-syntax/ast.ts';
 import { fromHole } from './arguments.ts';
 import { callOf } from './calls.ts';
@@ -28,7 +28,7 @@ import {
   lookup,
   namesIn,
 } from './scope.ts';
-import { agreed, binaryValue, negate, number } from './values.ts';
+import { agreed, binaryValue, negate, number, valueFunctions } from './values.ts';
 
 /**
  * Steps of one model: the largest of the library takes a tenth. Entries of lists count an eighth.
@@ -124,6 +124,10 @@ function nameThing(ctx: Context, scope: Scope, name: string, span: Span): Thing 
       types: [{ dtype: 'i32', shape: [symbol('t')] }],
     });
   }
+  if (isOpName(name) || valueFunctions.includes(name)) {
+    ctx.log.report('name/op-as-value', { name }, [{ span, text: '' }]);
+    return errorThing;
+  }
   const nearest = nearestName(name, [...namesIn(scope), 'positions']);
   ctx.log.report('name/unknown', { name, nearest }, [{ span, text: '' }]);
   return errorThing;
@@ -157,6 +161,10 @@ const operatorOps: Partial<Record<BinaryOp, OpName>> = {
 function binaryThing(ctx: Context, e: ExprOf<'binary'>, a: Thing, b: Thing): Thing {
   const { op } = e;
   if (a.kind === 'error' || b.kind === 'error') return errorThing;
+  if ((op === '/' || op === '%') && b.kind === 'int' && b.value === 0 && a.kind !== 'tensor') {
+    ctx.log.report('value/zero-division', { op }, [{ span: e.b.span, text: 'this is 0' }]);
+    return errorThing;
+  }
   const value = binaryValue(op, a, b);
   if (value) return value;
   const name = operatorOps[op];
@@ -227,12 +235,17 @@ function reshape(ctx: Context, scope: Scope, place: Place, e: ExprOf<'as'>): Thi
   const shape = e.shape.dims.map((d) => dimOf(ctx, scope, place, d)).filter((d) => d !== undefined);
   if (!x || shape.length !== e.shape.dims.length) return errorThing;
   const type = typeOf(x);
+  const labels = [{ span: e.shape.span, text: '' }];
+  if (e.shape.rest) ctx.log.report('shape/rest', { what: 'as' }, labels);
+  const { dtype } = e.shape;
+  if (dtype) ctx.log.report('shape/element-type', { to: dtype.text }, labels);
+  if (e.shape.rest || dtype) return errorThing;
   const row = type.shape[0];
   const stepAt = shape.findIndex((d) => sameDim(d, symbol('t')));
   const whole = sameDim(productDim(shape), productDim(type.shape));
   // Rows of a step may lie anywhere in a batch: they stay rows.
   const rowsStay = stepAt < 0 || (stepAt === 0 && row !== undefined && sameDim(row, symbol('t')));
-  if (e.shape.rest || e.shape.dtype || !whole || !rowsStay) {
+  if (!whole || !rowsStay) {
     ctx.log.report('shape/reshape', { from: showType(type), to: textOf(e.shape.span) }, [
       { span: e.of.span, text: `this is ${showType(type)}` },
       { span: e.shape.span, text: `this is ${showShape(shape)}` },
@@ -263,7 +276,10 @@ export function dimOf(ctx: Context, scope: Scope, place: Place, e: ExprAst): Dim
     case 'int':
     case 'real':
       if (t.kind === 'int' && t.value >= 1) return t.value;
-      ctx.log.report('shape/size', { found: String(t.value) }, labels);
+      if (Number.isInteger(t.value)) {
+        ctx.log.report('shape/size', { found: String(t.value) }, labels);
+      } else
+        ctx.log.report('shape/whole', { what: textOf(e.span), found: String(t.value) }, labels);
       return undefined;
     default:
       wrongKind(ctx, e.span, 'a size', 'a whole number', t);

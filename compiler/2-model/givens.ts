@@ -19,6 +19,12 @@ export function checkArguments(
   for (const { name } of args) {
     if (!name || params.includes(name.text)) continue;
     good = false;
+    if (ast.inputs.some((i) => i.name.text === name.text)) {
+      ctx.log.report('call/tensor-by-name', { name: name.text, of }, [
+        { span: name.span, text: '' },
+      ]);
+      continue;
+    }
     const nearest = nearestName(name.text, params);
     ctx.log.report('name/unknown-argument', { name: name.text, of, nearest }, [
       { span: name.span, text: '' },

@@ -34,6 +34,7 @@ import {
 } from './scope.ts';
 import { paramsOf } from './parameters.ts';
 import { runStatements } from './statements.ts';
+import { warnUnused } from './unused.ts';
 
 type PartSpec = Omit<Part, 'instance'>;
 type Inputs = readonly (TypedExpr | undefined)[];
@@ -57,8 +58,11 @@ export function makeContext(
     shared: [],
     adapted: new Map(),
     astOf(t) {
-      if (!parsed.has(t)) parsed.set(t, parse(t, log));
-      return parsed.get(t);
+      if (parsed.has(t)) return parsed.get(t);
+      const ast = parse(t, log);
+      parsed.set(t, ast);
+      if (ast) warnUnused(ast, log);
+      return ast;
     },
     instantiate(part, inputs) {
       const ast = ctx.astOf(part.template);
@@ -127,7 +131,8 @@ function checkNames(ctx: Context, ast: TemplateAst): boolean {
   const names: Name[] = [...ast.inputs.map((i) => i.name), ...ast.params.map((p) => p.name)];
   const repeated = names.filter((n) => seen.has(n.text) || !seen.add(n.text));
   for (const { text, span } of repeated) {
-    ctx.log.report('name/repeated', { name: text }, [{ span, text: '' }]);
+    const code = text === 't' ? 'name/reserved' : 'name/repeated';
+    ctx.log.report(code, { name: text }, [{ span, text: '' }]);
   }
   const typed = ast.params.filter((p) => checkType(ctx, p.type));
   return repeated.length === 0 && typed.length === ast.params.length;
@@ -148,7 +153,9 @@ function bindGiven(ctx: Context, ast: TemplateAst, part: PartSpec, scope: Scope)
       return false;
     }
     if (scope.names.has(p.name.text)) {
-      ctx.log.report('name/repeated', { name: p.name.text }, [{ span: given.span, text: '' }]);
+      ctx.log.report('call/argument-twice', { name: p.name.text, of }, [
+        { span: given.span, text: '' },
+      ]);
       good = false;
       continue;
     }

@@ -2,8 +2,8 @@
  * What a repeat's body takes from the layer's number. Bodies that only look lists up by it
  * (`windows[l]`) are the same for layers with the same entries, and are elaborated once for them.
  */
-import { unreachable } from '../base/invariant.ts';
-import type { ArgAst, ExprAst, ShapeAst, StmtAst } from '../1-syntax/ast.ts';
+import type { ExprAst, StmtAst } from '../1-syntax/ast.ts';
+import { childrenOf, expressionsOf, statementsOf } from '../1-syntax/walk.ts';
 import { type Scope, type Thing, lookup } from './scope.ts';
 
 /** Layers with the same text have the same body. */
@@ -40,67 +40,3 @@ export function choicesOf(
 /** A value that its text tells apart from others. */
 const isPlain = (t: Thing): boolean =>
   t.kind === 'int' || t.kind === 'real' || t.kind === 'bool' || t.kind === 'text';
-
-function* statementsOf(body: readonly StmtAst[]): Generator<StmtAst> {
-  for (const s of body) {
-    yield s;
-    if (s.kind === 'repeat') yield* statementsOf(s.body);
-    if (s.kind === 'if') yield* statementsOf([...s.then, ...s.otherwise]);
-  }
-}
-
-/** Expressions that stand in a statement itself, not in statements inside it. */
-function expressionsOf(s: StmtAst): readonly ExprAst[] {
-  switch (s.kind) {
-    case 'weight':
-      return s.weights.flatMap((w) => dimsOf(w.shape));
-    case 'use':
-      return [s.callee, ...argsOf(s.args)];
-    case 'repeat':
-      return [s.count];
-    case 'if':
-      return [s.when];
-    case 'assign':
-      return [s.value];
-    case 'return':
-      return s.values;
-    case 'broken':
-      return [];
-    default:
-      return unreachable(s);
-  }
-}
-
-const dimsOf = (s: ShapeAst): readonly ExprAst[] => s.dims;
-const argsOf = (args: readonly ArgAst[]): readonly ExprAst[] => args.map((a) => a.value);
-
-function childrenOf(e: ExprAst): readonly ExprAst[] {
-  switch (e.kind) {
-    case 'number':
-    case 'text':
-    case 'bool':
-    case 'name':
-    case 'hole':
-      return [];
-    case 'list':
-      return e.items;
-    case 'call':
-      return [e.callee, ...argsOf(e.args)];
-    case 'index':
-      return [e.of, ...e.at];
-    case 'member':
-      return [e.of];
-    case 'as':
-      return [e.of, ...dimsOf(e.shape)];
-    case 'unary':
-      return [e.of];
-    case 'binary':
-      return [e.a, e.b];
-    case 'if':
-      return [e.when, e.a, e.b];
-    case 'lambda':
-      return [e.body];
-    default:
-      return unreachable(e);
-  }
-}

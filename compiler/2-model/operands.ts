@@ -31,12 +31,17 @@ export function operandOf(ctx: Context, t: Thing, span: Span, what: string): Typ
   if (ctx.mode === 'open' && (t.kind === 'open' || t.kind === 'dim')) return scalar(1, span);
   if (t.kind === 'tensor') {
     if (t.expr.types.length === 1) return t.expr;
-    ctx.log.report('call/results', { of: what, found: t.expr.types.length, expected: 1 }, [
+    ctx.log.report('call/one-result', { of: what, found: t.expr.types.length }, [
       { span, text: '' },
     ]);
     return undefined;
   }
-  wrongKind(ctx, span, what, 'a tensor', t);
+  if (t.kind === 'part') {
+    ctx.log.report('call/not-called', { name: span.source.text.slice(span.start, span.end) }, [
+      { span, text: '' },
+      { span: t.part.span, text: 'it is declared here' },
+    ]);
+  } else wrongKind(ctx, span, what, 'a tensor', t);
   return undefined;
 }
 

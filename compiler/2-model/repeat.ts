@@ -15,6 +15,7 @@ import {
   type Place,
   type Scope,
   type Thing,
+  describe,
   joinPath,
   lookup,
   makePlace,
@@ -49,8 +50,9 @@ export function elaborateRepeat(site: RepeatSite, s: RepeatAst): boolean {
   if (count.kind === 'error') return false;
   if (count.kind === 'dim' || count.kind === 'open') return openRepeat(site, s, count);
   if (count.kind !== 'int' || count.value < 1 || count.value > mostLayers) {
-    const expected = `a whole number from 1 to ${mostLayers}`;
-    wrongKind(ctx, s.count.span, 'the count of a repeat', expected, count);
+    ctx.log.report('repeat/count', { most: mostLayers, found: describe(count) }, [
+      { span: s.count.span, text: '' },
+    ]);
     return false;
   }
   // Loops do not nest: layers inside layers are written out.
@@ -142,9 +144,9 @@ function runLayer(
   if (returned === 'failed') return false;
   if (returned) {
     const found = present(returned[0]);
-    const expected = 'a body that assigns and does not return';
-    ctx.log.report('type/kind', { what: 'repeat', expected, found: 'a return' }, [
+    ctx.log.report('repeat/return', {}, [
       { span: found.span, text: 'this is returned' },
+      { span: s.span, text: 'in this repeat' },
     ]);
     return false;
   }

@@ -77,7 +77,8 @@ function define(ctx: Context, scope: Scope, name: Name, thing: Thing): Returned 
   const had = lookup(scope, name.text);
   if (had) {
     if (had.kind !== 'error') {
-      ctx.log.report('name/repeated', { name: name.text }, [{ span: name.span, text: '' }]);
+      const code = name.text === 't' ? 'name/reserved' : 'name/repeated';
+      ctx.log.report(code, { name: name.text }, [{ span: name.span, text: '' }]);
     }
     return 'failed';
   }
@@ -156,8 +157,7 @@ function declareWeight(ctx: Context, scope: Scope, place: Place, w: WeightAst): 
   const shape = w.shape.dims.map((d) => dimOf(ctx, scope, place, d)).filter((d) => d !== undefined);
   if (!dtype || w.shape.rest || shape.length !== w.shape.dims.length) {
     if (w.shape.rest) {
-      const what = { what: `the shape of weight ${w.path.text}` };
-      ctx.log.report('value/not-compile-time', what, [{ span: w.shape.span, text: '' }]);
+      ctx.log.report('shape/rest', { what: 'a weight' }, [{ span: w.shape.span, text: '' }]);
     }
     define(ctx, scope, w.path, errorThing);
     return false;
@@ -179,7 +179,7 @@ function assign(ctx: Context, scope: Scope, place: Place, s: StmtOf<'assign'>): 
   const taken = s.names.filter((n) => isFixed(scope, n.text));
   for (const { text, span } of taken) {
     if (lookup(scope, text)?.kind === 'error') continue;
-    ctx.log.report('name/repeated', { name: text }, [{ span, text: '' }]);
+    ctx.log.report('name/fixed', { name: text }, [{ span, text: '' }]);
   }
   if (taken.length > 0) return 'failed';
   const setAll = (t: Thing): void => {

@@ -59,7 +59,13 @@ export function makeLog(): Log {
         ...(hint === undefined ? {} : { help: hint }),
       });
     },
-    diagnostics: () => [...found].sort(byPlace),
+    diagnostics() {
+      const minor = (d: Diagnostic): boolean => {
+        const message: Message<never> = messages[d.code];
+        return message.minor === true;
+      };
+      return found.filter((d) => !failed || !minor(d)).sort(byPlace);
+    },
   };
 }
 

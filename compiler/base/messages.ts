@@ -8,6 +8,7 @@ import { ops } from './messages/ops.ts';
 import { shapes } from './messages/shapes.ts';
 import { syntax } from './messages/syntax.ts';
 import { types } from './messages/types.ts';
+import { unused } from './messages/unused.ts';
 import { values } from './messages/values.ts';
 import { weights } from './messages/weights.ts';
 
@@ -23,6 +24,7 @@ export const messages = {
   ...types,
   ...edits,
   ...ops,
+  ...unused,
 } as const;
 
 export type MessageCode = keyof typeof messages;

@@ -24,7 +24,11 @@ export const matmul = defineOp<{ readonly nk: boolean }>({
         problem: 'shape/inner',
         text: `@: inner dimensions differ, ${showDim(k)} and ${showDim(present(inner))}`,
         operands: [0, 1],
-        help: `the left side is ${showShape(left.shape)}, the right side ${showShape(right.shape)}; transpose a matrix with .T`,
+        ...(sameDim(k, present(nk ? right.shape[0] : right.shape[1]))
+          ? { help: 'transpose the right side: x @ w.T' }
+          : {
+              help: `the left side is ${showShape(left.shape)}, the right ${showShape(right.shape)}`,
+            }),
       };
     }
     const shape = [...left.shape.slice(0, -1), present(n)];

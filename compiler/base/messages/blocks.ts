@@ -22,4 +22,12 @@ export const blocks = {
     ({ most }) => `a model is written out in at most ${most} steps, this one takes more`,
     'fewer layers or shorter lists: equal layers belong in one repeat that is not inside another',
   ),
+  'repeat/count': message<{ most: number; found: string }>(
+    ({ most, found }) => `a repeat has from 1 to ${most} rounds, found ${found}`,
+    'leave the repeat out, or put an if around it',
+  ),
+  'repeat/return': message<Readonly<Record<string, never>>>(
+    () => 'a repeat assigns and does not return',
+    'assign the value and return it behind the repeat',
+  ),
 } as const;

@@ -5,6 +5,8 @@ export interface Message<P> {
   readonly help?: string;
   /** A warning does not keep a model from being compiled, and can be silenced. */
   readonly severity?: 'warning';
+  /** Left out beside mistakes, which may well be its cause. */
+  readonly minor?: true;
 }
 
 export const message = <P>(text: (params: P) => string, help?: string): Message<P> =>

@@ -13,4 +13,16 @@ export const names = {
     ({ name, of, nearest }) => `${of} has no parameter ${name}${near(nearest)}`,
   ),
   'name/repeated': message<Named>(({ name }) => `${name} is defined twice`),
+  'name/fixed': message<Named>(
+    ({ name }) => `${name} stands for one thing throughout and is not assigned`,
+    'give the result a name of its own',
+  ),
+  'name/op-as-value': message<Named>(
+    ({ name }) => `${name} is an op and no value`,
+    'call it, or give a function: |x| ...',
+  ),
+  'name/reserved': message<Named>(
+    ({ name }) => `${name} stands for the tokens of a step and names nothing else`,
+    'give it another name',
+  ),
 } as const;

@@ -19,4 +19,16 @@ export const shapes = {
   'shape/size': message<{ found: string }>(
     ({ found }) => `a size must be a whole number of at least 1, found ${found}`,
   ),
+  'shape/whole': message<{ what: string; found: string }>(
+    ({ what, found }) => `${what} is ${found}, a size is a whole number`,
+    'choose sizes that divide evenly',
+  ),
+  'shape/rest': message<{ what: string }>(
+    ({ what }) => `.. stands for the leading axes of an input or a result, not of ${what}`,
+    'write the axes out',
+  ),
+  'shape/element-type': message<{ to: string }>(
+    ({ to }) => `as changes the shape alone, not the element type to ${to}`,
+    'cast(x, to = "f32") changes the type',
+  ),
 } as const;

@@ -23,4 +23,8 @@ export const values = {
       `expected a number, a truth value, a text, a block or a list of these, found ${found}`,
   ),
   'value/function': message<{ what: string }>(({ what }) => `there is no ${what}`),
+  'value/zero-division': message<{ op: string }>(
+    ({ op }) => `${op} by zero has no value`,
+    'hold it apart with if',
+  ),
 } as const;

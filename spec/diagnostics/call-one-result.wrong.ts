@@ -1,0 +1,7 @@
+import { block } from 'cograph';
+
+export default block`
+  f(x: [t, n]) -> [t, n] {
+    return x * top_k(x, 1)
+  }
+`;

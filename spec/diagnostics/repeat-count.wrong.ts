@@ -1,0 +1,10 @@
+import { block } from 'cograph';
+
+export default block`
+  f(x: [t, n]) -> [t, n] {
+    repeat layers[l: 0] {
+      x = x * x
+    }
+    return x
+  }
+`;

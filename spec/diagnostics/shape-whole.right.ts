@@ -1,0 +1,8 @@
+import { block } from 'cograph';
+
+export default block`
+  f(x: [t, n]) -> [t, n] {
+    weight w: [8 / 2, n]
+    return sum(x @ w.T) * x
+  }
+`;
