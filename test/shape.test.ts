@@ -119,6 +119,7 @@ describe('imports', () => {
     ['wabt', 'compiler/7-emit/wasm.ts'],
     ['commander', 'compiler/cli/'],
     ['js-tokens', 'compiler/editor/'],
+    ['vscode-languageserver/node', 'compiler/cli/server.ts'],
   ])('%s is imported in %s only', (name, place) => {
     const users = imports.filter((i) => i.to === name);
     expect(users.length).toBeGreaterThan(0);

@@ -255,6 +255,15 @@ Example:
   )
   .action(action(typesCommand));
 
+program
+  .command('lsp')
+  .description('serve editors: the language server protocol on standard input and output')
+  .addOption(new Option('--stdio', 'what it does anyhow; some editors say it').hideHelp())
+  .action(async () => {
+    const { serve } = await import('./server.ts');
+    serve();
+  });
+
 try {
   await program.parseAsync();
 } catch (e) {

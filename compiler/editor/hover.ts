@@ -1,0 +1,191 @@
+/** What is known of a place, as lines of Markdown. */
+import { constantDim, showDim } from '../base/dim.ts';
+import type { Span } from '../base/source.ts';
+import { bytesOf, showType } from '../base/type.ts';
+import { isOpName, opOf } from '../ops/index.ts';
+import { showExpr } from '../1-syntax/print.ts';
+import type { ParamDecl } from '../1-syntax/ast.ts';
+
+import { weightsOf } from '../2-model/weights.ts';
+import type { Instance, Value } from '../2-model/model.ts';
+import { type Thing, describe, showTypeAst } from '../2-model/scope.ts';
+import { type Spot, argumentAt, calleeOf, expressionAt, spotAt, symbolAt } from './locate.ts';
+import type { NameSymbol } from './names.ts';
+import { type Facts, type Known, type Place, type Workspace, factKey } from './workspace.ts';
+
+export interface Hover {
+  readonly markdown: string;
+  readonly place: Place;
+}
+
+export function hoverAt(workspace: Workspace, path: string, offset: number): Hover | undefined {
+  const spot = spotAt(workspace, path, offset);
+  if (!spot) return undefined;
+  if (spot.hole) return ofHole(workspace, spot);
+  const found =
+    ofArgument(workspace, spot) ?? ofSymbol(workspace, spot) ?? ofExpression(workspace, spot);
+  const place = found && workspace.placeOf(found.span);
+  return found && place ? { markdown: found.lines.join('\n\n'), place } : undefined;
+}
+
+interface Told {
+  readonly lines: readonly string[];
+  readonly span: Span;
+}
+
+const fence = (text: string): string => `\`\`\`cograph\n${text}\n\`\`\``;
+
+function ofHole(workspace: Workspace, { file, hole }: Spot): Hover | undefined {
+  const known = hole && workspace.templateAt(file, hole.code);
+  if (!hole || !known) return undefined;
+  return {
+    markdown: describeBlock(workspace, known).join('\n\n'),
+    place: { path: file.path, ...hole.range },
+  };
+}
+
+/** A block's first line and what its author says of it. */
+export function describeBlock(workspace: Workspace, known: Known): readonly string[] {
+  const ast = workspace.astOf(known);
+  const { text } = known.text.source;
+  const from = ast?.name.span.start ?? Math.max(0, text.search(/\S/));
+  const head = text.slice(from, text.indexOf('{', from)).trim();
+  const comment = known.text.comment?.replace(/^\/\*\*?|\*\/$|^\s*\* ?|^\/\/ ?/gm, '').trim();
+  return [fence(`${known.text.tag} ${head}`), ...(comment ? [comment] : [])];
+}
+
+function ofArgument(workspace: Workspace, spot: Spot): Told | undefined {
+  const found = argumentAt(spot);
+  if (!found) return undefined;
+  const { name, callee } = found;
+  if (callee.kind === 'name' && isOpName(callee.name)) {
+    const spec = opOf(callee.name).attrs[name.text];
+    if (!spec) return undefined;
+    const value =
+      spec.default === undefined || typeof spec.default === 'object' ? '' : ` = ${spec.default}`;
+    return { lines: [fence(`${name.text}: ${spec.kind}${value}`), spec.doc], span: name.span };
+  }
+  const block = calleeOf(workspace, spot.known, spot.names, callee);
+  const ast = block && workspace.astOf(block);
+  const param = ast?.params.find((p) => p.name.text === name.text);
+  if (!param) return undefined;
+  return { lines: [fence(showParam(param)), `parameter of ${ast?.name.text}`], span: name.span };
+}
+
+const showParam = (p: ParamDecl): string =>
+  `${p.name.text}: ${showTypeAst(p.type)}${p.default ? ` = ${showExpr(p.default)}` : ''}`;
+
+function ofSymbol(workspace: Workspace, spot: Spot): Told | undefined {
+  const found = symbolAt(spot);
+  if (!found) return undefined;
+  const { symbol, span } = found;
+  const { path } = spot.file;
+  const { facts, exact } = workspace.check(path);
+  if (symbol.kind === 'template') return { lines: describeBlock(workspace, spot.known), span };
+  if (symbol.kind === 'parameter') {
+    const param = workspace.astOf(spot.known)?.params.find((p) => p.name.text === symbol.name);
+    const value = thingAt(exact, span);
+    const here = value && value.kind !== 'error' ? [`here ${show(value)}`] : [];
+    return param && { lines: [fence(showParam(param)), ...here], span };
+  }
+  const [open, sized] = [thingAt(facts, span), thingAt(exact, span)];
+  const lines = typeLines(symbol.name, open, sized);
+  return { lines: [...lines, ...more(workspace, spot, symbol, open, sized)], span };
+}
+
+function more(
+  workspace: Workspace,
+  spot: Spot,
+  symbol: NameSymbol,
+  open: Thing | undefined,
+  sized: Thing | undefined,
+): readonly string[] {
+  const thing = sized?.kind === 'tensor' || sized?.kind === 'part' ? sized : open;
+  if (thing?.kind === 'tensor' && thing.expr.kind === 'weight') {
+    return [
+      `weight, \`${thing.expr.weight.source.replaceAll('{@}', '{layer}')}\` in the checkpoint`,
+    ];
+  }
+  if (symbol.kind === 'size') return ['a size that the argument brings'];
+  if (symbol.kind !== 'instance' || !symbol.callee) return [];
+  const block = calleeOf(workspace, spot.known, spot.names, symbol.callee);
+  const about = block ? describeBlock(workspace, block) : [];
+  const instance = thing?.kind === 'part' ? thing.part.instance : undefined;
+  return [...about, ...(instance ? costLines(instance) : [])];
+}
+
+/** Parameters given, weights counted; sizes that are symbols have no number. */
+function costLines(instance: Instance): readonly string[] {
+  let parameters = 0;
+  let bytes = 0;
+  for (const { weight, count } of weightsOf(instance.body)) {
+    const sizes = weight.type.shape.map(constantDim);
+    if (sizes.includes(undefined)) return [];
+    const size = sizes.reduce<number>((n, d) => n * (d ?? 1), count);
+    parameters += size;
+    bytes += size * bytesOf[weight.type.dtype];
+  }
+  const given = [...instance.params].map(([name, v]) => `${name} = ${showValue(v)}`).join(', ');
+  const cost = `${parameters.toLocaleString('en')} parameters, ${bytes.toLocaleString('en')} bytes as declared`;
+  return [...(given === '' ? [] : [`with ${given}`]), cost];
+}
+
+function showValue(v: Value): string {
+  switch (v.kind) {
+    case 'list':
+      return v.items.length > 8
+        ? `a list of ${v.items.length}`
+        : `[${v.items.map(showValue).join(', ')}]`;
+    case 'fn':
+      return `|${v.fn.params.join(', ')}| ...`;
+    case 'block':
+      return v.name;
+    case 'int':
+    case 'real':
+    case 'bool':
+    case 'text':
+      return String(v.value);
+  }
+}
+
+function ofExpression(workspace: Workspace, spot: Spot): Told | undefined {
+  const e = expressionAt(spot);
+  if (!e) return undefined;
+  if (e.kind === 'name' && isOpName(e.name)) {
+    const { doc, operands, attrs } = opOf(e.name);
+    const args = [...operands, ...Object.keys(attrs).map((k) => `${k} = ..`)].join(', ');
+    const list = Object.entries(attrs).map(([k, spec]) => `- \`${k}\`: ${spec.doc}`);
+    return {
+      lines: [fence(`${e.name}(${args})`), doc, ...(list.length > 0 ? [list.join('\n')] : [])],
+      span: e.span,
+    };
+  }
+  const { facts, exact } = workspace.check(spot.file.path);
+  const { text } = spot.known.text.source;
+  const name =
+    text.slice(e.span.start, e.span.end).replaceAll('\uE000', '${..}').split('\n')[0] ?? '';
+  const lines = typeLines(name, thingAt(facts, e.span), thingAt(exact, e.span));
+  return lines.length > 0 ? { lines, span: e.span } : undefined;
+}
+
+const thingAt = (facts: Facts, { source, start, end }: Span): Thing | undefined =>
+  facts.get(source)?.get(factKey(start, end));
+
+/** The type for every size, and below it with those of the model that the file binds. */
+function typeLines(
+  name: string,
+  open: Thing | undefined,
+  sized: Thing | undefined,
+): readonly string[] {
+  const known = [open, sized].filter((t) => t !== undefined && t.kind !== 'error');
+  const texts = [...new Set(known.map((t) => (t ? show(t) : '')))];
+  const [first, second] = texts;
+  if (first === undefined) return [];
+  return [fence(`${name}: ${first}`), ...(second === undefined ? [] : [`here \`${second}\``])];
+}
+
+export function show(t: Thing): string {
+  if (t.kind === 'tensor') return t.expr.types.map(showType).join(', ');
+  if (t.kind === 'dim') return showDim(t.dim);
+  return describe(t);
+}
