@@ -11,5 +11,26 @@ export {
   ConfigError,
   DiagnosticsError,
   Failure,
+  SchemeError,
   TargetError,
 } from './base/failure.ts';
+export {
+  type Digit,
+  type Field,
+  type Group,
+  type Level,
+  type Piece,
+  type QuantScheme,
+  type SchemeSpec,
+  type Zero,
+  bitsPerElement,
+  defineScheme,
+} from './base/scheme.ts';
+export {
+  type NumberFormat,
+  bf16Format,
+  e4m3Format,
+  e8m0Format,
+  f16Format,
+  f32Format,
+} from './base/number-format.ts';

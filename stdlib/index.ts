@@ -11,3 +11,4 @@ export { decoder } from './families/decoder.ts';
 export type { Family } from './families/family.ts';
 export { type ConfigReader, readConfig } from './families/config.ts';
 export { families, modelOf } from './families/index.ts';
+export * from './precision/index.ts';

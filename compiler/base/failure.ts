@@ -25,6 +25,11 @@ export class TargetError extends Failure {
   override readonly name = 'TargetError';
 }
 
+/** The parts of a quantisation scheme do not make one. */
+export class SchemeError extends Failure {
+  override readonly name = 'SchemeError';
+}
+
 /** Mistakes in templates; the message is all of them, rendered. */
 export class DiagnosticsError extends Failure {
   override readonly name = 'DiagnosticsError';
