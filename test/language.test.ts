@@ -19,7 +19,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const isBound = (v: unknown): v is BoundModel =>
   typeof v === 'object' && v !== null && 'template' in v && isTemplate(v.template);
 
-describe.each(['spec/language.md', 'README.md'])('%s', (book) => {
+describe.each(['spec/language.md', 'spec/attention.md', 'README.md'])('%s', (book) => {
   const text = readFileSync(join(root, book), 'utf8');
   const fences = [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map((m) => m[1] ?? '');
   const own = fences.filter((f) => !f.includes("'cograph/runtime'"));

@@ -122,7 +122,7 @@ export abstract class ExpressionParser extends EmbeddedActionsParser {
       },
     });
     this.CONSUME2(T.Bar);
-    const body = this.SUBRULE(this.disjunction);
+    const body = this.SUBRULE(this.expr);
     return { kind: 'lambda', params, body, span: this.reach(open, body) };
   });
 

@@ -241,13 +241,13 @@ function isInline(
   const [only] = readers;
   if (readers.length !== 1 || !only || only.node.inputs.filter((x) => x === v).length > 1)
     return false;
-  const sameSize = only.node.results.every(
-    (r) => productOf(columnsOf(ctx.frame.plan, r)) <= productOf(columnsOf(ctx.frame.plan, v)),
-  );
+  // What appends to a state has as many entries as that has, and is no loop over these columns.
   return (
-    sameSize &&
     only.lowered.kind === 'loops' &&
-    only.lowered.results.every((l) => l.pieces.length === 1)
+    only.lowered.results.every((l) => l.pieces.length === 1) &&
+    only.node.results.every(
+      (r) => productOf(columnsOf(ctx.frame.plan, r)) <= productOf(columnsOf(ctx.frame.plan, v)),
+    )
   );
 }
 
