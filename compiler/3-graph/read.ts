@@ -8,6 +8,8 @@ import { readFn } from '../scalar/read.ts';
 import type { Carried, Graph, Node, StepNode, ValueId } from './graph.ts';
 
 const typedValue = /^%(\d+): ([a-z0-9]+)\[([^\]]*)\]/;
+/** Up to the next semicolon that stands in no quoted text. */
+const attribute = /(?:"(?:[^"\\]|\\.)*"|[^";])+/g;
 const mostDepth = 64;
 
 /** Throws Failure `graph/read` with the line where the text is not what `printGraph` writes. */
@@ -31,7 +33,7 @@ export function readGraph(text: string): Graph {
     const out: Node[] = [];
     for (;;) {
       const line = lines[at] ?? '';
-      if (/^return |^}$| = last %/.test(line)) return out;
+      if (/^return |^}$| = last %\d+$/.test(line)) return out;
       at++;
       const count = /^loop (\d+) \{$/.exec(line)?.[1];
       out.push(count === undefined ? readNode(line) : readLoop(Number(count), depth));
@@ -95,8 +97,8 @@ export function readGraph(text: string): Graph {
 
   function readAttrs(text: string | undefined, specs: Readonly<Record<string, AttrSpec>>): Attrs {
     const out: Record<string, AttrValue> = {};
-    for (const part of text === undefined ? [] : text.split('; ')) {
-      const [name, value] = split(part);
+    for (const part of text?.match(attribute) ?? []) {
+      const [name, value] = split(part.trim());
       const spec = specs[name] ?? fail(`no attribute ${name}`);
       out[name] = attrOf(value, spec);
     }
