@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { makeHost } from '../compiler/cli/workspace-host.ts';
+import { makeLog } from '../compiler/base/diagnostic.ts';
+import { checkModel } from '../compiler/2-model/check.ts';
 import { makeWorkspace } from '../compiler/editor/workspace.ts';
+import { modelOf } from '../stdlib/index.ts';
 import { temporaryFolder } from './helpers/models.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -109,4 +112,32 @@ test('every file of the library and of the examples is without mistakes', () => 
     expect(workspace.file(join(root, name))?.templates.length).toBeGreaterThan(0);
     expect(workspace.check(join(root, name)).diagnostics).toEqual([]);
   }
+});
+
+test('a model of 61 layers and 256 experts is checked in 150 ms', () => {
+  const sizes = {
+    vocab_size: 129280,
+    hidden_size: 7168,
+    num_hidden_layers: 61,
+    num_attention_heads: 128,
+    head_dim: 192,
+    share_q_dim: 1536,
+    intermediate_size: 18432,
+    moe_num_experts: 256,
+    moe_top_k: 8,
+    moe_intermediate_size: 2048,
+    share_expert_dim: 2048,
+    moe_layers_enum: Array.from({ length: 58 }, (_, l) => l + 3).join(','),
+  };
+  const bound = modelOf({ model_type: 'step3_text', eos_token_id: 1, ...sizes });
+  const times: number[] = [];
+  for (let n = 0; n < 10; n++) {
+    const began = performance.now();
+    const log = makeLog();
+    expect(checkModel(bound, log)).toBeDefined();
+    times.push(performance.now() - began);
+  }
+  const [first = 0, median = 0] = [times[0], times.sort((a, b) => a - b)[5]];
+  console.log(`check: first ${first.toFixed(1)} ms, median ${median.toFixed(1)} ms`);
+  expect(median).toBeLessThan(150);
 });
