@@ -80,6 +80,15 @@ describe('imports', () => {
     expect(wrong).toEqual([]);
   });
 
+  test('the page of a model is made of the model and its costs alone', () => {
+    const view = imports.filter((i) => i.from.startsWith('compiler/view/'));
+    expect(view.length).toBeGreaterThan(0);
+    const allowed = /^compiler\/(base|scalar|ops|2-model|3-graph|view)\//;
+    expect(view.filter((i) => !allowed.test(i.to))).toEqual([]);
+    const users = imports.filter((i) => i.to.startsWith('compiler/view/'));
+    expect(users.filter((i) => !/^compiler\/(view|cli)\//.test(i.from))).toEqual([]);
+  });
+
   test('nothing but the command line imports what serves editors', () => {
     const users = imports.filter((i) => i.to.startsWith('compiler/editor/'));
     const allowed = /^compiler\/(editor|cli)\//;

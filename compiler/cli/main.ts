@@ -15,6 +15,7 @@ import { inspectCommand } from './commands/inspect.ts';
 import { logitsCommand } from './commands/logits.ts';
 import { perplexityCommand } from './commands/perplexity.ts';
 import { typesCommand } from './commands/types.ts';
+import { viewCommand } from './commands/view.ts';
 import { makeConsole } from './console.ts';
 import { targets } from './open.ts';
 import { stages } from './stages.ts';
@@ -225,6 +226,21 @@ common(
 )
   .addHelpText('after', '\nExample:\n  cograph inspect path/to/huggingface-folder --json')
   .action(action(inspectCommand));
+
+common(
+  program
+    .command('view')
+    .description('write one HTML page that shows a model: its flow, shapes, parameters and costs')
+    .argument('<subject>', 'a model.ts or a Hugging Face folder; weights are not needed')
+    .option('--out <file>', 'the page (default: beside the model, model.html)')
+    .option('--context <n>', 'entries that the token of the figures sees', whole, 4096)
+    .option('--checkpoint <folder>', 'weights for a model.ts that names none'),
+)
+  .addHelpText(
+    'after',
+    '\nExamples:\n  cograph view model.ts\n  cograph view path/to/huggingface-folder --out page.html',
+  )
+  .action(action(viewCommand));
 
 common(
   program

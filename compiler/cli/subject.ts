@@ -41,6 +41,43 @@ export async function openSubject(
   return { kind: 'model', bound, checkpoint: await readCheckpoint(nodeFiles, path) };
 }
 
+/** A model to read, with its checkpoint where there is one: a model needs no weights to be read. */
+export interface Readable {
+  readonly bound: BoundModel;
+  readonly checkpoint: Checkpoint | undefined;
+}
+
+/** Throws UsageError where `place` holds no model, or `options.checkpoint` no weights. */
+export async function openReadable(
+  place: string,
+  options: { readonly checkpoint?: string } = {},
+): Promise<Readable> {
+  const path = resolve(place);
+  const found = await stat(path).catch(() => undefined);
+  if (!found) throw new UsageError('usage/missing', `${place}: there is no such file or folder`);
+  if (found.isFile()) {
+    const bound = await importModel(path);
+    if (options.checkpoint !== undefined) {
+      return { bound, checkpoint: await readCheckpoint(nodeFiles, resolve(options.checkpoint)) };
+    }
+    const folder = checkpointOf(bound, path);
+    return { bound, checkpoint: folder === undefined ? undefined : await weightsIn(folder) };
+  }
+  if ((await nodeFiles.size(join(path, 'config.json'))) === undefined) {
+    throw new UsageError(
+      'usage/model',
+      `${place}: a model to read is a model file or a Hugging Face folder (it has no config.json)`,
+    );
+  }
+  return { bound: await openFamily(path), checkpoint: await weightsIn(path) };
+}
+
+async function weightsIn(folder: string): Promise<Checkpoint | undefined> {
+  const files = ['model.safetensors.index.json', 'model.safetensors'];
+  const sizes = await Promise.all(files.map((f) => nodeFiles.size(join(folder, f))));
+  return sizes.some((s) => s !== undefined) ? readCheckpoint(nodeFiles, folder) : undefined;
+}
+
 async function openFamily(folder: string): Promise<BoundModel> {
   const bound = modelOf(await readJson(join(folder, 'config.json')));
   const generation = join(folder, 'generation_config.json');

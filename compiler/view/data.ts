@@ -1,0 +1,97 @@
+/** What the page of a model shows, as plain data: a scope for each body, with its flow and figures. */
+import type { DType } from '../base/type.ts';
+import type { PartCost } from '../3-graph/part-cost.ts';
+
+/** Parameters, bytes stored, then for one token: FLOPs and bytes of weights, state, activations. */
+export type Figures = readonly [number, number, number, number, number, number];
+
+export interface Named {
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface ViewData {
+  readonly name: string;
+  /** Entries that the token of the figures sees. */
+  readonly context: number;
+  /** Whether stored types are a checkpoint's; else every weight counts as f32. */
+  readonly bound: boolean;
+  readonly total: Figures;
+  /** The first is the model. */
+  readonly scopes: readonly Scope[];
+}
+
+/** A body: of the model, of a run's layers, of a block that is used. */
+export interface Scope {
+  readonly kind: 'model' | 'layers' | 'block';
+  /** What sheets select it by: `layers[3..60].self_attn`. */
+  readonly path: string;
+  readonly title: string;
+  /** The block's name, or how the layers follow each other. */
+  readonly note: string;
+  /** Executions for one token of the model. */
+  readonly times: number;
+  readonly params: readonly Named[];
+  /** Of one execution. */
+  readonly cost: Figures;
+  readonly weights: readonly ViewWeight[];
+  readonly nodes: readonly ViewNode[];
+  readonly edges: readonly ViewEdge[];
+  /** Precision and placement, as far as something says them. */
+  readonly properties: readonly Named[];
+}
+
+export interface ViewWeight {
+  readonly path: string;
+  readonly name: string;
+  /** The pattern of its names in the checkpoint. */
+  readonly source: string;
+  readonly type: string;
+  readonly cost: Figures;
+  readonly properties: readonly Named[];
+}
+
+/** A value that a node gives: its name in the template, where it has one, and its type. */
+export interface Port {
+  readonly name: string;
+  readonly type: string;
+}
+
+export interface ViewNode {
+  readonly kind: 'input' | 'output' | 'op' | 'part';
+  readonly label: string;
+  /** Operands that are no edges: weights, constants, step arrays. */
+  readonly operands: readonly string[];
+  /** Attributes of an op: masks, scores, axes. */
+  readonly attrs: readonly Named[];
+  readonly ports: readonly Port[];
+  readonly cost: Figures;
+  /** kind `part`: the scope inside. */
+  readonly scope?: number;
+}
+
+export interface ViewEdge {
+  readonly from: number;
+  readonly port: number;
+  readonly to: number;
+  /** Carried from one layer to the next. */
+  readonly loop?: true;
+}
+
+export interface ViewOptions {
+  /** Entries that the token of the figures sees. */
+  readonly context: number;
+  /** Stored types by path, of a checkpoint; f32 without. */
+  readonly dtypeOf?: (path: string) => DType;
+  /** What sheets say of a part, by its path in the model. */
+  readonly propertiesOf?: (path: string) => readonly Named[];
+}
+
+export const figuresOf = (c: PartCost): Figures => [
+  c.parameters,
+  c.bytes,
+  c.flops,
+  c.weightBytes,
+  c.stateBytes,
+  c.activationBytes,
+];
