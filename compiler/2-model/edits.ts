@@ -110,8 +110,10 @@ export function makeEditBook(
       return edits
         .flatMap((edit, i) => {
           const inside = `${pathAt(edits, i, path)}.`;
-          const own = targetsOf(edit).filter((t) => t.startsWith(inside));
-          return own.length === 0 ? [] : [`${i}:${own.map((t) => t.slice(inside.length)).join()}`];
+          const own = targetsOf(edit).map((t) =>
+            t.startsWith(inside) ? t.slice(inside.length) : '',
+          );
+          return own.every((t) => t === '') ? [] : [`${i}:${keyText(edit, own)}`];
         })
         .join(' ');
     },
@@ -120,6 +122,13 @@ export function makeEditBook(
     shared: new Map([...tied.values()].map((w) => [w.path, w])),
   };
 }
+
+/** The names inside of a layer that an edit is of; a weight that others become is told apart. */
+const keyText = (edit: Edit, own: readonly string[]): string => {
+  const to = edit.kind === 'tie' ? own.at(-1) : '';
+  const at = edit.kind === 'tie' ? own.slice(0, -1) : own;
+  return `${at.filter((t) => t !== '').join()}>${to}`;
+};
 
 /** The path that a part of the model after all edits had when edit `index` was made. */
 function pathAt(edits: readonly Edit[], index: number, path: string): string {

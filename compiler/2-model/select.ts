@@ -35,7 +35,7 @@ export function selectParts(
 
 function checkKinds(selectors: readonly SelectorAst[], log: Log): boolean {
   const fromOps = Object.keys(ops).flatMap((name) => opOf(name).kind ?? []);
-  const known = [...new Set([...fromOps, 'linear', 'weight', 'layer', 'instance'])];
+  const known = [...new Set([...fromOps, 'linear', 'layer', 'instance'])];
   const wrong = selectors
     .flatMap((s) => s.segments.flatMap((x) => x.kinds))
     .filter((k) => !known.includes(k.text));
