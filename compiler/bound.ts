@@ -44,6 +44,8 @@ export type ModelOptions<P = Params> = Conventions & Given<P>;
 export interface Conventions {
   /** Folder of the checkpoint: safetensors, tokenizer, config. */
   readonly checkpoint?: URL | string;
+  /** Folders with the weights of adapters, as PEFT writes them. */
+  readonly adapters?: readonly (URL | string)[];
   /** Positions the model was made for. */
   readonly context?: number;
   /** Token that begins a text, and those that end one. */
@@ -184,13 +186,14 @@ function bound(data: BoundData, known?: Subject): BoundModel {
 }
 
 function dataOf(model: BoundModel): BoundData {
-  const { template, params, checkpoint, context, bos, eos, sheets, edits, root } = model;
+  const { template, params, checkpoint, adapters, context, bos, eos, sheets, edits, root } = model;
   return {
     template,
     sheets,
     edits,
     ...(params === undefined ? {} : { params }),
     ...(checkpoint === undefined ? {} : { checkpoint }),
+    ...(adapters === undefined ? {} : { adapters }),
     ...(context === undefined ? {} : { context }),
     ...(bos === undefined ? {} : { bos }),
     ...(eos === undefined ? {} : { eos }),

@@ -1,4 +1,6 @@
 /** Surgery on layers and wholes: layers taken, weights tied, blocks as models of their own. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DiagnosticsError, TargetError } from '../compiler/base/failure.ts';
@@ -10,7 +12,13 @@ import { readGraph } from '../compiler/3-graph/read.ts';
 import type { NdArray } from '../compiler/ops/op.ts';
 import bard from '../examples/bard/model.ts';
 import { example, fixture, maxError } from './helpers/golden.ts';
-import { bundleOf, familyModel, loadBundle, referenceOf } from './helpers/models.ts';
+import {
+  bundleOf,
+  familyModel,
+  loadBundle,
+  referenceOf,
+  temporaryFolder,
+} from './helpers/models.ts';
 import { makeRandom } from './helpers/random-checkpoint.ts';
 
 const weights = example('bard/weights');
@@ -107,6 +115,41 @@ describe('tying', () => {
     expect(maxError(a, b)).toBeLessThan(1e-3);
     expect(maxError(b, await logitsOf(bard))).toBeGreaterThan(1e-2);
   });
+});
+
+/** A folder as PEFT writes it, with random f32 tensors. */
+function adapterFolder(tensors: Readonly<Record<string, readonly number[]>>): string {
+  const header: Record<string, unknown> = {};
+  const random = makeRandom(3);
+  const data: Buffer[] = [];
+  let at = 0;
+  for (const [name, shape] of Object.entries(tensors)) {
+    const size = shape.reduce((a, b) => a * b, 1);
+    data.push(Buffer.from(Float32Array.from({ length: size }, () => 0.2 * random()).buffer));
+    header[name] = { dtype: 'F32', shape, data_offsets: [at, (at += 4 * size)] };
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  const folder = temporaryFolder();
+  const bytes = Buffer.concat([length, text, ...data]);
+  writeFileSync(join(folder, 'adapter_model.safetensors'), bytes);
+  return folder;
+}
+
+test('adapters of a folder of their own run alike on wasm and the interpreter', async () => {
+  const name = 'base_model.model.model.layers.1.self_attn.v_proj';
+  const adapter = adapterFolder({
+    [`${name}.lora_A.weight`]: [4, 192],
+    [`${name}.lora_B.weight`]: [32, 4],
+  });
+  const tuned = bard.lora('layers[1].self_attn.v_proj', { rank: 4, alpha: 8 });
+  const wasm = await loadBundle(await bundleOf(tuned, weights, { tokens: 16 }, [adapter]));
+  const reference = await referenceOf(tuned, weights, 256, [adapter]);
+  const [a, b] = [await wasm.logits(prompt), await reference.logits(prompt)];
+  wasm.close();
+  expect(maxError(a, b)).toBeLessThan(1e-3);
+  expect(maxError(b, await logitsOf(bard))).toBeGreaterThan(1e-2);
 });
 
 describe('a block as a model of its own', () => {

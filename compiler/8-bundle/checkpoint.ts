@@ -8,10 +8,35 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorEntry>;
 }
 
-export async function readCheckpoint(files: Files, folder: string): Promise<Checkpoint> {
+/**
+ * `adapters`: folders as PEFT writes them, whose tensors are added. Throws CheckpointError where one
+ * has the name of another, and whatever reading a file throws.
+ */
+export async function readCheckpoint(
+  files: Files,
+  folder: string,
+  adapters: readonly string[] = [],
+): Promise<Checkpoint> {
+  const tensors = new Map(await readTensors(files, folder));
+  for (const adapter of adapters) {
+    const file = joinFile(adapter, 'adapter_model.safetensors');
+    for (const [name, t] of await readSafetensors(files, file)) {
+      if (tensors.has(name)) {
+        throw new CheckpointError(
+          'checkpoint/adapter',
+          `${file} has ${name}, which another file has too`,
+        );
+      }
+      tensors.set(name, t);
+    }
+  }
+  return { folder, tensors };
+}
+
+async function readTensors(files: Files, folder: string): Promise<Checkpoint['tensors']> {
   const index = await readAll(files, joinFile(folder, 'model.safetensors.index.json'));
   if (!index) {
-    return { folder, tensors: await readSafetensors(files, joinFile(folder, 'model.safetensors')) };
+    return readSafetensors(files, joinFile(folder, 'model.safetensors'));
   }
   const tensors = new Map<string, TensorEntry>();
   const wanted = readIndex(folder, index);
@@ -28,7 +53,7 @@ export async function readCheckpoint(files: Files, folder: string): Promise<Chec
       );
     }
   }
-  return { folder, tensors };
+  return tensors;
 }
 
 function readIndex(folder: string, bytes: Uint8Array): ReadonlyMap<string, string> {

@@ -99,14 +99,16 @@ async function openScript(
   given: string | undefined,
 ): Promise<{ readonly bound: BoundModel; readonly checkpoint: Checkpoint }> {
   const bound = await importModel(path);
-  const folder = given === undefined ? checkpointOf(bound, path) : resolve(given);
+  const own = bound.checkpoint === undefined ? undefined : folderOf(bound.checkpoint, path);
+  const folder = given === undefined ? own : resolve(given);
   if (folder === undefined) {
     throw new UsageError(
       'usage/checkpoint',
       `${path} names no checkpoint: give one with --checkpoint FOLDER, or bind(model, { checkpoint })`,
     );
   }
-  return { bound, checkpoint: await readCheckpoint(nodeFiles, folder) };
+  const adapters = (bound.adapters ?? []).map((a) => folderOf(a, path));
+  return { bound, checkpoint: await readCheckpoint(nodeFiles, folder, adapters) };
 }
 
 /** The default export of a model file; TypeScript is compiled on the way. Throws UsageError. */
@@ -132,10 +134,10 @@ export async function importModel(path: string): Promise<BoundModel> {
   }
 }
 
-function checkpointOf({ checkpoint }: BoundModel, path: string): string | undefined {
-  if (checkpoint === undefined) return undefined;
-  if (checkpoint instanceof URL || checkpoint.startsWith('file:')) return fileURLToPath(checkpoint);
-  return isAbsolute(checkpoint) ? checkpoint : join(dirname(path), checkpoint);
+/** A folder that the model file at `path` names, relative to itself. */
+function folderOf(folder: URL | string, path: string): string {
+  if (folder instanceof URL || folder.startsWith('file:')) return fileURLToPath(folder);
+  return isAbsolute(folder) ? folder : join(dirname(path), folder);
 }
 
 const isRecord = (v: unknown): v is Readonly<Record<string, unknown>> =>

@@ -31,9 +31,10 @@ export async function bundleOf(
   bound: BoundModel,
   checkpointFolder: string,
   limits: Partial<Limits> = {},
+  adapters: readonly string[] = [],
 ): Promise<string> {
   const out = join(temporaryFolder(), 'bundle');
-  const checkpoint = await readCheckpoint(nodeFiles, checkpointFolder);
+  const checkpoint = await readCheckpoint(nodeFiles, checkpointFolder, adapters);
   await compile(bound, checkpoint, { compiler: 'test' }, nodeFiles, out, {
     target: 'wasm',
     limits,
@@ -49,8 +50,9 @@ export async function referenceOf(
   bound: BoundModel,
   checkpointFolder: string,
   context = 256,
+  adapters: readonly string[] = [],
 ): Promise<LoadedModel> {
-  const checkpoint = await readCheckpoint(nodeFiles, checkpointFolder);
+  const checkpoint = await readCheckpoint(nodeFiles, checkpointFolder, adapters);
   const { graph, weights, model } = compileGraph(bound, checkpoint);
   if (!weights) throw new Error('no weights');
   const reader = await readWeights(weights, checkpoint, nodeFiles);
