@@ -57,11 +57,14 @@ export async function openReadable(
   if (!found) throw new UsageError('usage/missing', `${place}: there is no such file or folder`);
   if (found.isFile()) {
     const bound = await importModel(path);
+    const adapters = adaptersOf(bound, path);
     if (options.checkpoint !== undefined) {
-      return { bound, checkpoint: await readCheckpoint(nodeFiles, resolve(options.checkpoint)) };
+      const folder = resolve(options.checkpoint);
+      return { bound, checkpoint: await readCheckpoint(nodeFiles, folder, adapters) };
     }
     const folder = checkpointOf(bound, path);
-    return { bound, checkpoint: folder === undefined ? undefined : await weightsIn(folder) };
+    const checkpoint = folder === undefined ? undefined : await weightsIn(folder, adapters);
+    return { bound, checkpoint };
   }
   if ((await nodeFiles.size(join(path, 'config.json'))) === undefined) {
     throw new UsageError(
@@ -72,10 +75,15 @@ export async function openReadable(
   return { bound: await openFamily(path), checkpoint: await weightsIn(path) };
 }
 
-async function weightsIn(folder: string): Promise<Checkpoint | undefined> {
+async function weightsIn(
+  folder: string,
+  adapters: readonly string[] = [],
+): Promise<Checkpoint | undefined> {
   const files = ['model.safetensors.index.json', 'model.safetensors'];
   const sizes = await Promise.all(files.map((f) => nodeFiles.size(join(folder, f))));
-  return sizes.some((s) => s !== undefined) ? readCheckpoint(nodeFiles, folder) : undefined;
+  return sizes.some((s) => s !== undefined)
+    ? readCheckpoint(nodeFiles, folder, adapters)
+    : undefined;
 }
 
 async function openFamily(folder: string): Promise<BoundModel> {
@@ -99,15 +107,14 @@ async function openScript(
   given: string | undefined,
 ): Promise<{ readonly bound: BoundModel; readonly checkpoint: Checkpoint }> {
   const bound = await importModel(path);
-  const own = bound.checkpoint === undefined ? undefined : folderOf(bound.checkpoint, path);
-  const folder = given === undefined ? own : resolve(given);
+  const folder = given === undefined ? checkpointOf(bound, path) : resolve(given);
   if (folder === undefined) {
     throw new UsageError(
       'usage/checkpoint',
       `${path} names no checkpoint: give one with --checkpoint FOLDER, or bind(model, { checkpoint })`,
     );
   }
-  const adapters = (bound.adapters ?? []).map((a) => folderOf(a, path));
+  const adapters = adaptersOf(bound, path);
   return { bound, checkpoint: await readCheckpoint(nodeFiles, folder, adapters) };
 }
 
@@ -133,6 +140,12 @@ export async function importModel(path: string): Promise<BoundModel> {
     await unregister();
   }
 }
+
+const checkpointOf = ({ checkpoint }: BoundModel, path: string): string | undefined =>
+  checkpoint === undefined ? undefined : folderOf(checkpoint, path);
+
+const adaptersOf = ({ adapters = [] }: BoundModel, path: string): readonly string[] =>
+  adapters.map((a) => folderOf(a, path));
 
 /** A folder that the model file at `path` names, relative to itself. */
 function folderOf(folder: URL | string, path: string): string {
