@@ -192,6 +192,22 @@ const others: Readonly<Record<string, Variant>> = {
         return seen ? 1 / (1 + Math.exp(1 - p * scale)) : 0;
       }),
   },
+  'blocks of keys chosen by their mean, the own one always': {
+    block: templateOf(`blocks(${heads}) -> [t, heads, n] {
+      own = |i, j| floor(i / 8) == floor(j / 8)
+      by = |i, j, h| if own(i, j) then 1e9 else dot(q[i, h], k[j, floor(h / 2)])
+      return attend(q, k, v, top = 3, each = 8, select = by)
+    }`),
+    formula: (_, i, _h, products) => {
+      const blocks = Array.from({ length: Math.floor(i / 8) }, (_x, n) => n)
+        .map((n) => ({ n, mean: products.slice(8 * n, 8 * n + 8).reduce((x, y) => x + y) / 8 }))
+        .sort((x, y) => y.mean - x.mean)
+        .slice(0, 2)
+        .map((b) => b.n);
+      const seen = new Set([Math.floor(i / 8), ...blocks]);
+      return softmax(products.map((p, j) => (seen.has(Math.floor(j / 8)) ? p * scale : undefined)));
+    },
+  },
   'a learned temperature for each head, and nobody seen but by a rare table': {
     block: templateOf(`rare(${heads}, kinds: [t]) -> [t, heads, n] {
       weight heat: [heads], pairs: [3, 3]
@@ -275,5 +291,31 @@ describe.each(variants)('%s', (_, variant) => {
     const attending = kernels.filter((k) => k.name.startsWith('attend'));
     expect(attending.length).toBe(1 + (variant.attends ?? 0));
     expect(kernels.length).toBe(kernelsOf(causal).length + (variant.more ?? 0));
+  });
+});
+
+describe('company changes no bit of chosen keys and read tensors', async () => {
+  const built = build({ ...published['indexed'], block: fence('indexed') });
+  const open = async (threads: number) =>
+    loadBundle(await bundleOf(built.bound, built.folder), { threads, context: 256, sequences: 8 });
+  const bytes = (all: readonly Float32Array[]): string =>
+    Buffer.concat(all.map((r) => Buffer.from(r.buffer, r.byteOffset, r.byteLength))).toString(
+      'hex',
+    );
+  const alone = await logits(await open(1));
+
+  test.each([1, 5, 16, 63])('chunks of %i', async (chunk) => {
+    const model = await open(2);
+    const found = await model.sequence().append(ids, { logits: 'all', chunk });
+    expect(bytes(found)).toBe(bytes(alone));
+    model.close();
+  });
+
+  test('beside four others', async () => {
+    const model = await open(2);
+    const others = [3, 17, 29, 40].map((n) => model.logits([...ids.slice(n), ...ids.slice(0, n)]));
+    const [found] = await Promise.all([model.logits(ids), ...others]);
+    expect(bytes(found)).toBe(bytes(alone));
+    model.close();
   });
 });

@@ -82,6 +82,7 @@ export const attend = defineOp<{
   readonly sink: ScalarFn;
   readonly top: number;
   readonly select: ScalarFn;
+  readonly each: number;
   readonly normalise: boolean;
 }>({
   doc: 'Softmax of the scores q.k over the cached entries that the mask lets a token see, times their values.',
@@ -132,6 +133,11 @@ export const attend = defineOp<{
       params: pairParams,
       result: 'f32',
     },
+    each: {
+      kind: 'int',
+      doc: 'positions that `top` chooses together, by the mean of their `select`: blocks of this size',
+      default: 1,
+    },
     normalise: {
       kind: 'bool',
       doc: 'divide by the sum of the weights e^score; false: score = log f weighs values with f',
@@ -139,7 +145,7 @@ export const attend = defineOp<{
     },
   },
   step: ['position', 'sequence', 'length', 'table'],
-  infer([q, k, v, ...captured], { top }) {
+  infer([q, k, v, ...captured], { top, each }) {
     const [query, key, value] = [present(q), present(k), present(v)];
     const wrong = [query, key, value].findIndex((t) => t.shape.length !== 3);
     if (wrong >= 0)
@@ -167,6 +173,10 @@ export const attend = defineOp<{
       const text = `attend: top is from 0 to ${mostChosen}, found ${top}`;
       return { problem: 'value/range', text, operands: [] };
     }
+    if (!Number.isSafeInteger(each) || each < 1 || each > mostChosen) {
+      const text = `attend: each is from 1 to ${mostChosen}, found ${each}`;
+      return { problem: 'value/range', text, operands: [] };
+    }
     const shape: Dim[] = [present(query.shape[0]), heads, valueWidth];
     return [{ dtype: 'f32', shape }];
   },
@@ -182,7 +192,7 @@ export const attend = defineOp<{
     };
   },
   evaluate([q, k, v, ...captured], [y], attrs, { step, state }, names) {
-    const { scale, score, mask, sink, top, select, normalise } = attrs;
+    const { scale, score, mask, sink, top, select, each, normalise } = attrs;
     const [keyState = '', valueState = '', ...states] = names.split(' ');
     const out = array(present(y).shape);
     const [tokens = 0, heads = 0, width = 0] = present(q).shape;
@@ -202,9 +212,9 @@ export const attend = defineOp<{
           const read = readCaptured(captured, states, state, t, slot);
           if (evaluateFn(mask, [i, j, h], read) === 0) continue;
           const by = top === 0 ? 0 : evaluateFn(select, [i, j, h], read);
-          if (by > -Infinity) visible.push({ by, slot, j });
+          visible.push({ by, slot, j });
         }
-        const chosen = top === 0 ? visible : visible.sort((a, b) => b.by - a.by).slice(0, top);
+        const chosen = top === 0 ? visible : bestOf(visible, top, each);
         const seen = chosen.map(({ slot, j }) => {
           const key = state.row(keyState, slot, kvHeads * width);
           let dot = 0;
@@ -235,7 +245,7 @@ export const attend = defineOp<{
     }
     return [out];
   },
-  lower: ([q], _, { scale, score, mask, sink, top, select, normalise }) => ({
+  lower: ([q], _, { scale, score, mask, sink, top, select, each, normalise }) => ({
     kind: 'attend',
     monoid: onlineSoftmax,
     scale: scale === 0 ? 1 / Math.sqrt(number(present(q).shape[2])) : scale,
@@ -243,10 +253,30 @@ export const attend = defineOp<{
     mask,
     normalise,
     ...(sink.body.op === 'const' && sink.body.value === -Infinity ? {} : { sink }),
-    ...(top === 0 ? {} : { select: { count: top, by: select } }),
+    ...(top === 0 ? {} : { select: { count: top, each, by: select } }),
   }),
   samples: [],
 });
+
+interface Candidate {
+  readonly by: number;
+  readonly j: number;
+}
+
+/** Entries of the `top` best blocks of `each` positions, the earlier of equal ones. */
+function bestOf<T extends Candidate>(entries: readonly T[], top: number, each: number): T[] {
+  const blocks = new Map<number, T[]>();
+  for (const e of entries) {
+    const block = Math.floor(e.j / each);
+    blocks.set(block, [...(blocks.get(block) ?? []), e]);
+  }
+  return [...blocks.values()]
+    .map((all) => ({ all, by: all.reduce((sum, e) => sum + e.by, 0) / all.length }))
+    .filter((b) => b.by > -Infinity)
+    .sort((a, b) => b.by - a.by)
+    .slice(0, top)
+    .flatMap((b) => b.all);
+}
 
 /** Scratch of a thread bounds how many entries can be kept apart. */
 const mostChosen = 65_536;

@@ -126,8 +126,11 @@ export type Lowered =
       readonly normalise: boolean;
       /** |head, i|: a score without a value that takes part in the softmax. */
       readonly sink?: ScalarFn;
-      /** Only the `count` entries of largest |i, j, head| are seen, ties to the earlier. */
-      readonly select?: { readonly count: number; readonly by: ScalarFn };
+      /**
+       * Only the `count` blocks of `each` positions of largest mean |i, j, head| are seen, ties to
+       * the earlier.
+       */
+      readonly select?: { readonly count: number; readonly each: number; readonly by: ScalarFn };
     }
   | { readonly kind: 'top'; readonly count: number };
 

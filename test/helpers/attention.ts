@@ -3,7 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compileGraph } from '../../compiler/compile.ts';
 import { type BoundModel, type Template, bind } from '../../compiler/index.ts';
-import { allNodes } from '../../compiler/3-graph/rules.ts';
+import { nameAt } from '../../compiler/2-model/model.ts';
+import type { Node } from '../../compiler/3-graph/graph.ts';
 import { makeRandom } from './random-checkpoint.ts';
 import { temporaryFolder } from './models.ts';
 import { templateOf } from './template.ts';
@@ -58,16 +59,23 @@ function randomWeights(bound: BoundModel, whole: Readonly<Record<string, number>
   const { graph } = compileGraph(bound, undefined);
   const random = makeRandom(9);
   const out = new Map<string, Weight>();
-  for (const n of allNodes(graph.nodes)) {
-    if (n.kind !== 'weight') continue;
-    const shape = (graph.types.get(n.result)?.shape ?? []).map(Number);
-    const below = whole[n.name];
+  const visit = (nodes: readonly Node[], rounds: number): void => {
+    for (const n of nodes) {
+      if (n.kind === 'loop') visit(n.body, n.count);
+      if (n.kind !== 'weight') continue;
+      for (let i = 0; i < rounds; i++) draw(nameAt(n.name, i), n.result);
+    }
+  };
+  const draw = (name: string, value: number): void => {
+    const shape = (graph.types.get(value)?.shape ?? []).map(Number);
+    const below = whole[name];
     const size = shape.reduce((a, b) => a * b, 1);
     const data = Float32Array.from({ length: size }, () =>
       below === undefined ? random() : Math.floor(((random() + 1) / 2) * below),
     );
-    out.set(n.name, { shape, data });
-  }
+    out.set(name, { shape, data });
+  };
+  visit(graph.nodes, 1);
   return out;
 }
 
