@@ -1,6 +1,12 @@
 /** Templates read out of TypeScript text. */
 import { expect, test } from 'vitest';
+import { fileURLToPath } from 'node:url';
+import { makeHost } from '../compiler/cli/workspace-host.ts';
+import { completionsAt } from '../compiler/editor/complete.ts';
+import { hoverAt } from '../compiler/editor/hover.ts';
+import { renameAt } from '../compiler/editor/references.ts';
 import { readTemplates } from '../compiler/editor/templates.ts';
+import { makeWorkspace } from '../compiler/editor/workspace.ts';
 
 const door = "import { block, model as net } from 'cograph';\nimport * as co from 'cograph';\n";
 const read = (text: string) => readTemplates('/a.ts', door + text).templates;
@@ -50,4 +56,87 @@ test.each([
   const found = read(text);
   for (const t of found) expect(t.pieces.length).toBe(t.holes.length + 1);
   if (text.includes('block')) expect(found[0]?.closed).toBe(false);
+});
+
+const bard = fileURLToPath(new URL('../examples/bard/model.ts', import.meta.url));
+
+test('hover on a part inside a repeat tells what it has and does, with the sizes of the bound model', () => {
+  const workspace = makeWorkspace(makeHost());
+  const text = workspace.file(bard)?.text ?? '';
+  const hover = (marked: string): string =>
+    hoverAt(workspace, bard, text.indexOf(marked.replace('|', '')) + marked.indexOf('|'))
+      ?.markdown ?? '';
+  const part = hover('use |self_attn');
+  expect(part).toContain('attention(x: [t, d]; heads: int');
+  expect(part).toContain('Low-rank queries');
+  expect(part).toMatch(/heads = 8, head = 32, rank = 96/);
+  expect(part).toMatch(/[\d,]+ parameters, [\d,]+ bytes as f32, [\d,]+ FLOP per token/);
+  expect(hover('|h = post')).toContain('here `f32[t, 192]`');
+  expect(hover('attend|(q, k')).toContain('attend(');
+  expect(hover('use |router')).toContain('block_sparse_moe');
+});
+
+const inMemory = (files: Readonly<Record<string, string>>) =>
+  makeWorkspace({
+    read: (path) => (files[path] === undefined ? undefined : { text: files[path], version: 0 }),
+    resolve: (specifier) => (specifier.startsWith('.') ? specifier.slice(1) : undefined),
+  });
+
+test('blocks reached by export lists, stars, namespaces and defaults are the same block', () => {
+  const files = {
+    '/n.ts':
+      door +
+      'const n = block`n(x: [t, d]; k: int) -> [t, d] { return x }`;\nexport { n as norm };\nexport default n;',
+    '/all.ts': "export * from './n.ts';\nexport * as space from './n.ts';",
+    '/use.ts': `${door}import { norm as a } from './all.ts';\nimport * as b from './all.ts';\nimport c from './n.ts';
+      export const u = block\`u(x: [t, d]) -> [t, d] { return \${a}(\${b.norm}(\${c}(x, q = 1), q = 1), q = 1) }\`;`,
+  };
+  const found = inMemory(files)
+    .check('/use.ts')
+    .diagnostics.map((d) => d.code);
+  expect(found).toEqual([
+    'name/unknown-argument',
+    'name/unknown-argument',
+    'name/unknown-argument',
+  ]);
+});
+
+test('a parameter of a function hides the block of the same name', () => {
+  const text = `${door}const n = block\`n(x: [t, d]) -> [t, d] { return x }\`;
+    const make = (n: Template) => block\`u(x: [t, d]) -> [t, d] { return \${n}(x, q = 1) }\`;
+    function other(n) { return block\`u(x: [t, d]) -> [t, d] { return \${n}(x, q = 1) }\`; }`;
+  expect(inMemory({ '/a.ts': text }).check('/a.ts').diagnostics).toEqual([]);
+});
+
+test('blocks that use each other in a circle are a mistake and no loop', () => {
+  const text = `${door}const a = block\`a(x: [t, d]) -> [t, d] { return \${b}(x) }\`;
+    const b = block\`b(x: [t, d]) -> [t, d] { return \${a}(x) }\`;`;
+  const found = inMemory({ '/a.ts': text })
+    .check('/a.ts')
+    .diagnostics.map((d) => d.code);
+  expect(new Set(found)).toEqual(new Set(['block/cycle']));
+});
+
+test('a renamed name of a function leaves the same name outside of it', () => {
+  const text = `${door}const a = block\`a(x: [t, d], i: [t, d]) -> [t, d] {
+    return attend(x, x, x, mask = |i, j| j <= i) + i
+  }\`;`;
+  const edits = renameAt(
+    inMemory({ '/a.ts': text }),
+    '/a.ts',
+    text.indexOf('|i, j') + 1,
+    'row',
+    [],
+  );
+  expect('problem' in edits ? edits : edits.map((e) => text.slice(e.start - 1, e.end + 1))).toEqual(
+    ['|i,', ' i)'],
+  );
+});
+
+test('in a sheet the parts of the models are offered', () => {
+  const text = `${door}import { precision } from 'cograph';
+    const m = net\`m(ids: i32 [t]) -> [t, 8] { weight embed: [8, 4] return embed[ids] @ embed.T }\`;
+    const p = precision\` { }\`;`;
+  const found = completionsAt(inMemory({ '/a.ts': text }), '/a.ts', text.indexOf('` { }') + 1);
+  expect(found.map((c) => c.label)).toContain('embed');
 });

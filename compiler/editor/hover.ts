@@ -1,14 +1,14 @@
 /** What is known of a place, as lines of Markdown. */
-import { constantDim, showDim } from '../base/dim.ts';
+import { showDim } from '../base/dim.ts';
 import type { Span } from '../base/source.ts';
-import { bytesOf, showType } from '../base/type.ts';
+import { showType } from '../base/type.ts';
 import { isOpName, opOf } from '../ops/index.ts';
 import { showExpr } from '../1-syntax/print.ts';
 import type { ParamDecl } from '../1-syntax/ast.ts';
 
-import { weightsOf } from '../2-model/weights.ts';
-import type { Instance, Value } from '../2-model/model.ts';
+import type { Instance, Model, Value } from '../2-model/model.ts';
 import { type Thing, describe, showTypeAst } from '../2-model/scope.ts';
+import { partCosts } from '../3-graph/part-cost.ts';
 import { type Spot, argumentAt, calleeOf, expressionAt, spotAt, symbolAt } from './locate.ts';
 import type { NameSymbol } from './names.ts';
 import { type Facts, type Known, type Place, type Workspace, factKey } from './workspace.ts';
@@ -89,7 +89,7 @@ function ofSymbol(workspace: Workspace, spot: Spot): Told | undefined {
     return param && { lines: [fence(showParam(param)), ...here], span };
   }
   const [open, sized] = [thingAt(facts, span), thingAt(exact, span)];
-  const lines = typeLines(symbol.name, open, sized);
+  const lines = symbol.kind === 'instance' ? [] : typeLines(symbol.name, open, sized);
   return { lines: [...lines, ...more(workspace, spot, symbol, open, sized)], span };
 }
 
@@ -102,32 +102,35 @@ function more(
 ): readonly string[] {
   const thing = sized?.kind === 'tensor' || sized?.kind === 'part' ? sized : open;
   if (thing?.kind === 'tensor' && thing.expr.kind === 'weight') {
-    return [
-      `weight, \`${thing.expr.weight.source.replaceAll('{@}', '{layer}')}\` in the checkpoint`,
-    ];
+    return [inCheckpoint('weight', thing.expr.weight.source)];
   }
   if (symbol.kind === 'size') return ['a size that the argument brings'];
   if (symbol.kind !== 'instance' || !symbol.callee) return [];
   const block = calleeOf(workspace, spot.known, spot.names, symbol.callee);
   const about = block ? describeBlock(workspace, block) : [];
   const instance = thing?.kind === 'part' ? thing.part.instance : undefined;
-  return [...about, ...(instance ? costLines(instance) : [])];
+  const { models } = workspace.check(spot.file.path);
+  const source = thing?.kind === 'part' ? [inCheckpoint('instance', thing.part.source)] : [];
+  return [...about, ...source, ...(instance ? costLines(instance, models) : [])];
 }
 
-/** Parameters given, weights counted; sizes that are symbols have no number. */
-function costLines(instance: Instance): readonly string[] {
-  let parameters = 0;
-  let bytes = 0;
-  for (const { weight, count } of weightsOf(instance.body)) {
-    const sizes = weight.type.shape.map(constantDim);
-    if (sizes.includes(undefined)) return [];
-    const size = sizes.reduce<number>((n, d) => n * (d ?? 1), count);
-    parameters += size;
-    bytes += size * bytesOf[weight.type.dtype];
-  }
+const inCheckpoint = (what: string, source: string): string =>
+  `${what}, \`${source.replaceAll('{@}', '{layer}')}\` in the checkpoint`;
+
+/** What was given, and what the part has and does in the models that have it. */
+function costLines(instance: Instance, models: readonly Model[]): readonly string[] {
   const given = [...instance.params].map(([name, v]) => `${name} = ${showValue(v)}`).join(', ');
-  const cost = `${parameters.toLocaleString('en')} parameters, ${bytes.toLocaleString('en')} bytes as declared`;
-  return [...(given === '' ? [] : [`with ${given}`]), cost];
+  const costs = models.flatMap((model) => {
+    const { instances } = partCosts(model, { keys: 1 });
+    // Layers that fold are copies of what was elaborated; the place of the call is the same one.
+    return [...instances].filter(([i]) => i.span === instance.span).map(([, cost]) => cost);
+  });
+  const [cost] = costs;
+  const lines = given === '' ? [] : [`with ${given}`];
+  if (!cost) return lines;
+  const number = (n: number): string => n.toLocaleString('en');
+  const figures = `${number(cost.parameters)} parameters, ${number(cost.bytes)} bytes as f32`;
+  return [...lines, `${figures}, ${number(cost.flops)} FLOP per token`];
 }
 
 function showValue(v: Value): string {

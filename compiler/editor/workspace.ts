@@ -8,6 +8,7 @@ import { parse, parseSheet } from '../1-syntax/parse.ts';
 import type { TemplateAst } from '../1-syntax/ast.ts';
 import { type Hole, type Template, isTemplate, openHole } from '../1-syntax/template.ts';
 import { checkBlock, checkModel } from '../2-model/check.ts';
+import type { Model } from '../2-model/model.ts';
 import type { Thing } from '../2-model/scope.ts';
 import type { Code } from './code.ts';
 import { type Meaning, bindingAt } from './module.ts';
@@ -52,6 +53,8 @@ export interface Checked {
   readonly facts: Facts;
   /** With the sizes of the models that the file binds to known parameters. */
   readonly exact: Facts;
+  /** Those models, where they have no mistake. */
+  readonly models: readonly Model[];
 }
 
 export interface Workspace {
@@ -193,12 +196,12 @@ export function makeWorkspace(host: Host): Workspace {
       if (text.tag === 'block' || text.tag === 'model') continue;
       parseSheet({ kind: text.tag, source: text.source, holes: [] }, log());
     }
-    for (const bound of own ? boundModels(own) : []) {
-      checkModel(bound, log(), factsInto(exact));
-    }
+    const models = (own ? boundModels(own) : []).flatMap(
+      (bound) => checkModel(bound, log(), factsInto(exact)) ?? [],
+    );
     if (own) checkTypeArguments(path, own.text, own, importedBy, log());
     const found = unique(logs.flatMap((l) => l.diagnostics()).map(inFiles));
-    const result = { diagnostics: found, facts, exact };
+    const result = { diagnostics: found, facts, exact, models };
     derived.checks.set(path, result);
     return result;
   }
