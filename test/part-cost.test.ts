@@ -9,6 +9,7 @@ import type { Model } from '../compiler/2-model/model.ts';
 import { costOf } from '../compiler/3-graph/cost.ts';
 import { lowerModel } from '../compiler/3-graph/lower.ts';
 import { partCosts } from '../compiler/3-graph/part-cost.ts';
+import { simplify } from '../compiler/3-graph/simplify.ts';
 import type { BoundModel } from '../compiler/index.ts';
 import { wide } from './helpers/wide-model.ts';
 
@@ -41,6 +42,13 @@ describe.each([
     expect(graph.weightBytes).toBe(total.weightBytes);
     expect(graph.flops).toBeLessThanOrEqual(total.flops);
     expect(graph.flops / total.flops).toBeGreaterThan(0.98);
+  });
+
+  test('reads weights in the type that they are stored in, as its graph does', () => {
+    const { total } = partCosts(model, { keys: 64, dtypeOf: () => 'bf16' });
+    const graph = simplify(lowerModel(model, () => 'bf16'));
+    expect(costOf(graph, { ...one, keys: 64 }).weightBytes).toBe(total.weightBytes);
+    expect(total.bytes).toBe(2 * total.parameters);
   });
 
   test('sums up: a run is its layers, a body its instances, weights and ops', () => {

@@ -61,6 +61,22 @@ describe('data', () => {
     expect(loops?.map((e) => [e.from, e.to])).toEqual([[boxes.at(-1), boxes[0]]]);
   });
 
+  test('says how weights are stored, and who places them', () => {
+    const typed = viewModel(checked(wide), {
+      context: 1,
+      dtypeOf: (path) => (path.includes('norm') ? 'f32' : 'bf16'),
+      propertiesOf: (path) =>
+        path.endsWith('.experts') ? [{ name: 'placement', value: 'cpu' }] : [],
+    });
+    const of = (path: string) => typed.scopes.find((s) => s.path === path);
+    expect(of('layers[3..60].experts')?.precision).toBe('bf16');
+    expect(of('layers[3..60]')?.precision).toBe('bf16 f32');
+    expect(of('layers[3..60].experts')?.properties).toEqual([
+      { name: 'weights', value: 'bf16, as the checkpoint stores them' },
+      { name: 'placement', value: 'cpu' },
+    ]);
+  });
+
   test('says of figures what the cost function says', () => {
     const { total } = partCosts(checked(wide), { keys: 512 });
     expect(data.total.slice(0, 3)).toEqual([total.parameters, total.bytes, total.flops]);

@@ -34,7 +34,7 @@ function measure(scope, key) {
     if (node.kind === 'part') {
       var inner = data.scopes[node.scope];
       m.inner = inner;
-      m.title = node.label; m.note = inner.note; m.figures = figureLine(node.cost);
+      m.title = node.label; m.note = inner.note; m.figures = figureLine(node.cost) + (inner.precision ? ' · ' + inner.precision : '');
       m.w = Math.max(190, (m.title.length + m.note.length) * sans + 52, m.figures.length * 6.1 + 24);
       m.h = 46;
       if (open.has(own)) {

@@ -37,6 +37,8 @@ export interface Scope {
   readonly weights: readonly ViewWeight[];
   readonly nodes: readonly ViewNode[];
   readonly edges: readonly ViewEdge[];
+  /** Element types of all weights inside. */
+  readonly precision: string;
   /** Precision and placement, as far as something says them. */
   readonly properties: readonly Named[];
 }

@@ -3,6 +3,7 @@ import { showShape } from '../base/dim.ts';
 import { present } from '../base/invariant.ts';
 import { type TensorType, showType } from '../base/type.ts';
 import type { Body, Instance, Model, Repeat, TypedExpr, WeightDecl } from '../2-model/model.ts';
+import { weightsOf } from '../2-model/weights.ts';
 import { type PartCost, addCost, noPartCost, partCosts, weightIn } from '../3-graph/part-cost.ts';
 import { opOf } from '../ops/index.ts';
 import {
@@ -98,16 +99,28 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
         source: sourceText(w.source, count),
         type: typeOf(w),
         cost: figuresOf(cost.weights.get(w) ?? noPartCost),
-        properties: propertiesOf?.(w.path) ?? [],
+        properties: [...stored([w]), ...(propertiesOf?.(w.path) ?? unplaced)],
       })),
       nodes: [],
       edges: [],
-      properties: propertiesOf?.(modelPath) ?? [],
+      precision: typesOf(allWeights(body)),
+      properties: [...stored(allWeights(body)), ...(propertiesOf?.(modelPath) ?? unplaced)],
     };
   }
 
   function finish(at: number, sheet: Sheet, rest: Pick<Scope, 'params' | 'cost'>): void {
     scopes[at] = { ...present(scopes[at]), ...rest, nodes: sheet.nodes, edges: sheet.edges };
+  }
+
+  function stored(weights: readonly WeightDecl[]): readonly Named[] {
+    if (weights.length === 0) return [];
+    const how = dtypeOf ? 'as the checkpoint stores them' : 'counted so: no checkpoint is given';
+    return [{ name: 'weights', value: `${typesOf(weights)}, ${how}` }];
+  }
+
+  /** The element types of weights, each once. */
+  function typesOf(weights: readonly WeightDecl[]): string {
+    return [...new Set(weights.map((w) => dtypeOf?.(w.path) ?? w.type.dtype))].sort().join(' ');
   }
 
   function typeOf(w: WeightDecl): string {
@@ -259,18 +272,24 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
   }
 }
 
-/** What the template says of an op; functions (masks, scores) even where they are the usual ones. */
+/** What the template says of an op; conditions (masks) even where they are the usual ones. */
 function attrsOf(e: Extract<TypedExpr, { kind: 'op' }>): readonly Named[] {
   const specs = opOf(e.op).attrs;
   return Object.entries(e.attrs).flatMap(([name, v]) => {
     const spec = specs[name];
     const usual = spec?.default === undefined ? undefined : attrText(spec.default);
     const value = attrText(v);
-    return spec?.kind !== 'fn' && value === usual ? [] : [{ name, value }];
+    return spec?.result !== 'bool' && value === usual ? [] : [{ name, value }];
   });
 }
 
 const numberText = (value: number): string => String(Number(value.toPrecision(6)));
+
+const allWeights = (body: Body): readonly WeightDecl[] =>
+  [...weightsOf(body)].map(({ weight }) => weight);
+
+/** Where nothing places a part. */
+const unplaced: readonly Named[] = [{ name: 'placement', value: 'left to the planner' }];
 
 const emptySheet = (): Sheet => ({ nodes: [], edges: [], names: new Map(), done: new Map() });
 
