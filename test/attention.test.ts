@@ -2,7 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { compileProgram } from '../compiler/compile.ts';
+import { printGraph } from '../compiler/3-graph/print.ts';
+import { readGraph } from '../compiler/3-graph/read.ts';
+import { compileGraph, compileProgram } from '../compiler/compile.ts';
 import { type Template } from '../compiler/index.ts';
 import {
   type Case,
@@ -15,6 +17,7 @@ import {
   softmax,
 } from './helpers/attention.ts';
 import { deviationOf, maxError } from './helpers/golden.ts';
+import { runKernels, tokens } from './helpers/kernel-run.ts';
 import { bundleOf, loadBundle, referenceOf } from './helpers/models.ts';
 import { templateOf } from './helpers/template.ts';
 
@@ -284,6 +287,16 @@ describe.each(variants)('%s', (_, variant) => {
   test.each([1, 2])('is the same in wasm, %i threads', async (threads) => {
     const found = await logits(await loadBundle(await bundle(), { threads, context: 256 }));
     expect(maxError(wanted, found) / deviationOf(wanted)).toBeLessThan(accepted);
+  });
+
+  test('stays in bounds and has no race in the interpreter of kernels', async () => {
+    const found = await runKernels(built.bound, built.folder, ids);
+    expect(maxError(wanted.slice(0, tokens), found) / deviationOf(wanted)).toBeLessThan(accepted);
+  });
+
+  test('prints as a graph that reads back', () => {
+    const { graph } = compileGraph(built.bound, undefined);
+    expect(readGraph(printGraph(graph)).nodes).toEqual(graph.nodes);
   });
 
   test('is one kernel', () => {

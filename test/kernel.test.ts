@@ -1,78 +1,21 @@
 /** Kernels in their own interpreter: in bounds, without races, and the golden's numbers. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { nodeFiles } from '../compiler/cli/node-files.ts';
-import { compileProgram } from '../compiler/compile.ts';
-import { blockEntries } from '../compiler/5-kernel/attend.ts';
 import { interpretKernel } from '../compiler/5-kernel/interpret.ts';
 import type { Kernel } from '../compiler/5-kernel/kernel.ts';
 import { makeRaceLog } from '../compiler/5-kernel/races.ts';
 import { loop, store } from '../compiler/5-kernel/statements.ts';
-import { interpretProgram } from '../compiler/6-program/interpret.ts';
 import type { Item, Program } from '../compiler/6-program/program.ts';
-import { readCheckpoint } from '../compiler/8-bundle/checkpoint.ts';
 import { int, load, num, sub, variable } from '../compiler/scalar/expr.ts';
-import { readManifest } from '../runtime/validate.ts';
 import { deviationOf, fixture, goldenNames, maxError, readGolden } from './helpers/golden.ts';
-import { bundleOf, familyModel } from './helpers/models.ts';
+import { runKernels, tokens } from './helpers/kernel-run.ts';
+import { familyModel } from './helpers/models.ts';
 
-const tokens = 6;
-const limits = { tokens, rows: tokens };
-
-/** The program's logits for the first tokens of a golden, in chunks of 4 and 2. */
-async function run(name: string, change: (p: Program) => Program = (p) => p) {
+/** How far the kernels' logits for the first tokens are from a golden. */
+async function run(name: string, change?: (p: Program) => Program): Promise<number> {
   const folder = fixture(`goldens/${name}`);
-  const bound = familyModel(folder);
-  const bundle = await bundleOf(bound, folder, limits);
-  const manifest = readManifest(readFileSync(join(bundle, 'manifest.json'), 'utf8'));
-  const checkpoint = await readCheckpoint(nodeFiles, folder);
-  const program = change(compileProgram(bound, checkpoint, { limits }).program);
   const { prompt, logits } = readGolden(folder);
-  const { arenaBytes, weightBytes, stateBytesPerSlot } = program.memory;
-  const slots = 2 * blockEntries;
-  const align = (n: number): number => Math.ceil(n / 64) * 64;
-  const stepBytes = 64 * 8;
-  const arena = stepBytes;
-  const state = align(arena + arenaBytes);
-  const weights = align(state + stateBytesPerSlot * slots);
-  const keys = weights + manifest.weights.bytes;
-  const bytes = new Uint8Array(keys + slots * 4);
-  for (const s of manifest.weights.shards) {
-    bytes.set(readFileSync(join(bundle, s.file)), weights + s.offset);
-  }
-  expect(weightBytes).toBeLessThanOrEqual(manifest.weights.bytes);
-  const view = new DataView(bytes.buffer);
-  const fields = ['ids', 'sequence', 'position', 'slot', 'length', 'rows', 'table'];
-  const step = new Map(fields.map((f, i) => [f, { address: i * 64, bytes: 64 }]));
-  step.set('keys', { address: keys, bytes: slots * 4 });
-  const out: Float32Array[] = [];
-  const put = (field: string, i: number, v: number): void =>
-    view.setInt32((step.get(field)?.address ?? 0) + 4 * i, v, true);
-  let done = 0;
-  for (const count of [4, 2]) {
-    put('table', 0, 1); // the first block is the second one of the cache
-    for (let i = 0; i < count; i++) {
-      const position = done + i;
-      put('ids', i, prompt[position] ?? 0);
-      put('sequence', i, 0);
-      put('position', i, position);
-      put('slot', i, blockEntries + position);
-      put('length', i, position + 1);
-      put('rows', i, i);
-      put('keys', blockEntries + position, position);
-    }
-    const m = { memory: view, arena, weights, state, step, slots };
-    const sizes = { t: count, r: count, blocks: 1, threads: 3 };
-    interpretProgram(program, m, sizes, makeRaceLog(bytes.byteLength));
-    const { offset, width, rowBytes } = program.output;
-    for (let i = 0; i < count; i++) {
-      const at = arena + offset + i * rowBytes;
-      out.push(new Float32Array(bytes.slice(at, at + 4 * width).buffer));
-    }
-    done += count;
-  }
-  return maxError(logits.slice(0, tokens), out) / deviationOf(logits);
+  const found = await runKernels(familyModel(folder), folder, prompt, change);
+  return maxError(logits.slice(0, tokens), found) / deviationOf(logits);
 }
 
 describe('whole programs, three threads', () => {

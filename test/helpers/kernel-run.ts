@@ -1,0 +1,74 @@
+/** Whole programs in the kernels' own interpreter, which checks bounds and races of every access. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { nodeFiles } from '../../compiler/cli/node-files.ts';
+import { compileProgram } from '../../compiler/compile.ts';
+import type { BoundModel } from '../../compiler/index.ts';
+import { blockEntries } from '../../compiler/5-kernel/attend.ts';
+import { makeRaceLog } from '../../compiler/5-kernel/races.ts';
+import { interpretProgram } from '../../compiler/6-program/interpret.ts';
+import type { Program } from '../../compiler/6-program/program.ts';
+import { readCheckpoint } from '../../compiler/8-bundle/checkpoint.ts';
+import { readManifest } from '../../runtime/validate.ts';
+import { bundleOf } from './models.ts';
+
+/** Tokens that `runKernels` runs. */
+export const tokens = 6;
+const limits = { tokens, rows: tokens };
+
+/** The program's rows for the first tokens of a prompt, in chunks of 4 and 2, with three threads. */
+export async function runKernels(
+  bound: BoundModel,
+  folder: string,
+  prompt: readonly number[],
+  change: (p: Program) => Program = (p) => p,
+): Promise<Float32Array[]> {
+  const bundle = await bundleOf(bound, folder, limits);
+  const manifest = readManifest(readFileSync(join(bundle, 'manifest.json'), 'utf8'));
+  const checkpoint = await readCheckpoint(nodeFiles, folder);
+  const program = change(compileProgram(bound, checkpoint, { limits }).program);
+  const { arenaBytes, weightBytes, stateBytesPerSlot } = program.memory;
+  const slots = 2 * blockEntries;
+  const align = (n: number): number => Math.ceil(n / 64) * 64;
+  const stepBytes = 64 * 8;
+  const arena = stepBytes;
+  const state = align(arena + arenaBytes);
+  const weights = align(state + stateBytesPerSlot * slots);
+  const keys = weights + manifest.weights.bytes;
+  const bytes = new Uint8Array(keys + slots * 4);
+  for (const s of manifest.weights.shards) {
+    bytes.set(readFileSync(join(bundle, s.file)), weights + s.offset);
+  }
+  if (weightBytes > manifest.weights.bytes) throw new Error('weights of the bundle are cut off');
+  const view = new DataView(bytes.buffer);
+  const fields = ['ids', 'sequence', 'position', 'slot', 'length', 'rows', 'table'];
+  const step = new Map(fields.map((f, i) => [f, { address: i * 64, bytes: 64 }]));
+  step.set('keys', { address: keys, bytes: slots * 4 });
+  const out: Float32Array[] = [];
+  const put = (field: string, i: number, v: number): void =>
+    view.setInt32((step.get(field)?.address ?? 0) + 4 * i, v, true);
+  let done = 0;
+  for (const count of [4, 2]) {
+    put('table', 0, 1); // the first block is the second one of the cache
+    for (let i = 0; i < count; i++) {
+      const position = done + i;
+      put('ids', i, prompt[position] ?? 0);
+      put('sequence', i, 0);
+      put('position', i, position);
+      put('slot', i, blockEntries + position);
+      put('length', i, position + 1);
+      put('rows', i, i);
+      put('keys', blockEntries + position, position);
+    }
+    const m = { memory: view, arena, weights, state, step, slots };
+    const sizes = { t: count, r: count, blocks: 1, threads: 3 };
+    interpretProgram(program, m, sizes, makeRaceLog(bytes.byteLength));
+    const { offset, width, rowBytes } = program.output;
+    for (let i = 0; i < count; i++) {
+      const at = arena + offset + i * rowBytes;
+      out.push(new Float32Array(bytes.slice(at, at + 4 * width).buffer));
+    }
+    done += count;
+  }
+  return out;
+}
