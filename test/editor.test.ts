@@ -139,4 +139,7 @@ test('in a sheet the parts of the models are offered', () => {
     const p = precision\` { }\`;`;
   const found = completionsAt(inMemory({ '/a.ts': text }), '/a.ts', text.indexOf('` { }') + 1);
   expect(found.map((c) => c.label)).toContain('embed');
+  const kinds = text.replace('` { }', '`: { }');
+  const offered = completionsAt(inMemory({ '/a.ts': kinds }), '/a.ts', kinds.indexOf('`: { }') + 2);
+  expect(offered.map((c) => c.label)).toEqual(expect.arrayContaining(['attention', 'linear']));
 });

@@ -29,6 +29,17 @@ const callable = Object.entries(ops).map(([name, { doc }]): Completion => ({
   detail: doc,
 }));
 
+/** What may stand behind a selector's colon: kinds that ops give their parts, and those of all parts. */
+const partKinds = [
+  ...new Set([
+    ...Object.values(ops).flatMap((op) => op.kind ?? []),
+    'linear',
+    'weight',
+    'layer',
+    'instance',
+  ]),
+].map((label): Completion => ({ label, kind: 'type', detail: 'kind of part' }));
+
 export function completionsAt(
   workspace: Workspace,
   path: string,
@@ -48,7 +59,10 @@ export function completionsAt(
     )
   )
     return [];
-  if (text.tag !== 'block' && text.tag !== 'model') return partsOf(workspace, file);
+  if (text.tag !== 'block' && text.tag !== 'model') {
+    const outside = before.lastIndexOf('{') <= before.lastIndexOf('}');
+    return outside && /:\w*$/.test(before) ? partKinds : partsOf(workspace, file);
+  }
   const known = workspace.blocksOf(path).find((k) => k.text === text);
   if (!known) return [];
   const word = before.replace(/\w+$/, '');
