@@ -132,7 +132,8 @@ function bound(data: BoundData, known?: Subject): BoundModel {
       return subjectFor(this).tree.layers;
     },
     with(...more) {
-      return bound({ ...dataOf(this), sheets: [...this.sheets, ...more] }, known);
+      const same = this === self ? subject : undefined;
+      return bound({ ...dataOf(this), sheets: [...this.sheets, ...more] }, same);
     },
     find(selector) {
       const site = siteOf(new Error().stack, `find(${show(selector)})`);

@@ -77,6 +77,12 @@ describe('a model as a tree', () => {
     expect(llama.find('layers[0].**:linear').length).toBe(7);
   });
 
+  test('is that of a copy with other parameters once a method made a model of it', () => {
+    const copy = { ...bard.set({ eps: 1e-6 }), params: { ...bard.params, layout: [true] } };
+    expect(copy.with().layers.length).toBe(1);
+    expect(bard.layers.length).toBe(6);
+  });
+
   test('is selected in by functions', () => {
     const wide = bard.find((p) => p.kind === 'weight' && p.shape[0] === 2048);
     expect([...wide].map((p) => p.path)).toEqual(['embed']);

@@ -24,5 +24,6 @@ export function withGeneration(bound: BoundModel, json: unknown): BoundModel {
   const config = readConfig(json);
   const vocab = bound.params?.['vocab'];
   if (!config.has('eos_token_id') || typeof vocab !== 'number') return bound;
-  return { ...bound, eos: config.idsOf('eos_token_id', vocab) };
+  // A copy has the methods alone; `with` makes a model of it.
+  return { ...bound, eos: config.idsOf('eos_token_id', vocab) }.with();
 }
