@@ -224,7 +224,10 @@ export function partition(graph: Graph): Plan {
             ? [p.facts]
             : [];
     starts.forEach((f) => f.node.results.forEach((v) => inside.add(v)));
+    const seen = new Set<NodeFacts>();
     const visit = (f: NodeFacts): void => {
+      if (seen.has(f)) return;
+      seen.add(f);
       for (const v of f.node.inputs) {
         if (free.has(v) || own.has(v) || inside.has(v)) continue;
         if (buffers.has(v) || isCache(v)) found.add(v);

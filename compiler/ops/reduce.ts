@@ -9,7 +9,7 @@ import {
   sum as sumMonoid,
 } from '../scalar/monoid.ts';
 import { type AttrSpec, type OpDef, type Problem, defineOp } from './op.ts';
-import { array, needFloats, number, only, sizeOf, stridesOf } from './shape.ts';
+import { array, needFloats, number, only, sizeOf, stridesOf, wrongRank } from './shape.ts';
 
 type Axis = { readonly axis: number };
 
@@ -130,6 +130,7 @@ export const argmax = defineOp<Readonly<Record<string, never>>>({
   attrs: {},
   infer([x]) {
     const type = present(x);
+    if (type.shape.length < 1) return wrongRank('argmax', 0, 'at least one axis', type);
     const shape = [...type.shape.slice(0, -1), 1];
     return needFloats('argmax', [type]) ?? [{ dtype: 'i32', shape }];
   },

@@ -1,15 +1,18 @@
 /** exp(x - max) / sum of the same, over the last axis. */
 import { present } from '../base/invariant.ts';
 import { type NoAttrs, defineOp, expandedOp } from './op.ts';
-import { array, needFloats, sizeOf } from './shape.ts';
+import { array, needFloats, sizeOf, wrongRank } from './shape.ts';
 
 export const softmax = defineOp<NoAttrs>({
   doc: 'Softmax over the last axis.',
   operands: ['x'],
   results: ['y'],
   attrs: {},
-  infer: (inputs) =>
-    needFloats('softmax', inputs) ?? [{ dtype: 'f32', shape: present(inputs[0]).shape }],
+  infer([x]) {
+    const { shape } = present(x);
+    if (shape.length < 1) return wrongRank('softmax', 0, 'at least one axis', present(x));
+    return needFloats('softmax', [present(x)]) ?? [{ dtype: 'f32', shape }];
+  },
   cost: ([x]) => ({
     flops: 12 * sizeOf(present(x).shape),
     weightBytes: 0,

@@ -11,7 +11,7 @@ import {
   sheetKinds,
 } from '../../compiler/1-syntax/template.ts';
 import { checkBlock } from '../../compiler/2-model/check.ts';
-import { compileProgram } from '../../compiler/compile.ts';
+import { compileGraph } from '../../compiler/compile.ts';
 import { bind } from '../../compiler/index.ts';
 import * as stdlib from '../../stdlib/index.ts';
 import { isTemplate } from '../../compiler/1-syntax/template.ts';
@@ -146,7 +146,7 @@ function randomSheet(random: Random): SheetSource {
   return { kind: random.pick(sheetKinds), source, holes: holesOf(random, 6) };
 }
 
-/** Everything that a text goes through. Throws what no input may cause. */
+/** What a text goes through on its way to a verified graph. Throws what no input may cause. */
 export function bear({ template, sheet }: Input): Outcome {
   const start = process.cpuUsage();
   const log = makeLog();
@@ -155,7 +155,7 @@ export function bear({ template, sheet }: Input): Outcome {
   let text = renderAll(log.diagnostics());
   if (sheet) parseSheet(sheet, log);
   try {
-    compileProgram(bind(template, sheet ? { sheets: [sheet] } : {}), undefined);
+    compileGraph(bind(template, sheet ? { sheets: [sheet] } : {}), undefined);
   } catch (e) {
     if (!(e instanceof DiagnosticsError)) throw e;
     text += e.message;
