@@ -12,7 +12,7 @@ import { type Head, TemplateParser } from './statements.ts';
 import type { SheetSource, Template } from './template.ts';
 import * as T from './tokens.ts';
 
-const lexer = new Lexer(T.tokens, { positionTracking: 'full' });
+export const lexer = new Lexer(T.tokens, { positionTracking: 'full' });
 const templates = new TemplateParser();
 const sheets = new SheetParser();
 

@@ -13,6 +13,7 @@ export type Params = Readonly<Record<string, Hole>>;
 /** Which sheet a text is: how precise, on what, and how decoding proceeds. */
 export const sheetKinds = ['precision', 'place', 'decode'] as const;
 export type SheetKind = (typeof sheetKinds)[number];
+export const isSheetKind = (kind: string): kind is SheetKind => sheetKinds.some((k) => k === kind);
 
 /** A sheet's text; its holes may hold schemes, policies and hardware too. */
 export interface SheetSource {

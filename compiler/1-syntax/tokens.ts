@@ -5,6 +5,11 @@ import { holeMark } from './template.ts';
 const skip = (name: string, pattern: RegExp): TokenType =>
   createToken({ name, pattern, group: Lexer.SKIPPED, line_breaks: true });
 
+/** Comments stand beside the tokens: the parser sees none, the formatter all. */
+export const commentGroup = 'comments';
+const comment = (name: string, pattern: RegExp): TokenType =>
+  createToken({ name, pattern, group: commentGroup, line_breaks: true });
+
 export const Identifier = createToken({ name: 'Identifier', pattern: /[A-Za-z_][A-Za-z_0-9]*/ });
 const keyword = (word: string): TokenType =>
   createToken({ name: word, pattern: word, longer_alt: Identifier, label: word });
@@ -70,8 +75,8 @@ const keywords = [Weight, Use, Repeat, If, Then, Else, Return, From, As, And, Or
 
 export const tokens: TokenType[] = [
   skip('Space', /\s+/),
-  skip('LineComment', /\/\/[^\n]*/),
-  skip('BlockComment', /\/\*[\s\S]*?\*\//),
+  comment('LineComment', /\/\/[^\n]*/),
+  comment('BlockComment', /\/\*[\s\S]*?\*\//),
   ...keywords,
   Identifier,
   NumberLiteral,

@@ -14,6 +14,7 @@ import { generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { logitsCommand } from './commands/logits.ts';
 import { perplexityCommand } from './commands/perplexity.ts';
+import { fmtCommand } from './commands/fmt.ts';
 import { typesCommand } from './commands/types.ts';
 import { viewCommand } from './commands/view.ts';
 import { makeConsole } from './console.ts';
@@ -252,6 +253,20 @@ common(
 )
   .addHelpText('after', '\nExamples:\n  cograph check model.ts\n  cograph check src --json')
   .action(action(checkCommand));
+
+common(
+  program
+    .command('fmt')
+    .description('lay out the templates in TypeScript files; nothing else in them changes')
+    .argument('[files...]', 'TypeScript files, or folders with some')
+    .option('--check', 'write nothing; exit 1 where a file is not laid out')
+    .option(
+      '--stdin-filepath <path>',
+      'format standard input to standard output, as if it were so',
+    ),
+)
+  .addHelpText('after', '\nExamples:\n  cograph fmt src\n  cograph fmt --check model.ts')
+  .action(action(fmtCommand));
 
 common(
   program

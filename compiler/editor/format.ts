@@ -1,0 +1,45 @@
+/** The templates in a TypeScript text laid out anew; everything else stays byte by byte. */
+import { type Diagnostic, makeLog } from '../base/diagnostic.ts';
+import { formatText } from '../1-syntax/format.ts';
+import { type TemplateText, readTemplates } from './templates.ts';
+
+export interface Formatted {
+  readonly text: string;
+  /** Templates whose layout changed. */
+  readonly changed: number;
+  /** Mistakes of the templates that were left as they are for them. */
+  readonly mistakes: readonly Diagnostic[];
+}
+
+/** Templates within holes of templates stay as they are. */
+export function formatFile(file: string, text: string): Formatted {
+  const { templates } = readTemplates(file, text);
+  const mistakes: Diagnostic[] = [];
+  let out = '';
+  let from = 0;
+  let changed = 0;
+  for (const t of templates) {
+    if (!t.closed || t.raw.start < from) continue;
+    const log = makeLog();
+    const laid = formatTemplate(t, text, log);
+    mistakes.push(...log.diagnostics());
+    const had = text.slice(t.raw.start, t.raw.end);
+    if (laid !== undefined && laid !== had) changed++;
+    out += text.slice(from, t.raw.start) + (laid ?? had);
+    from = t.raw.end;
+  }
+  return { text: out + text.slice(from), changed, mistakes };
+}
+
+function formatTemplate(
+  t: TemplateText,
+  text: string,
+  log: ReturnType<typeof makeLog>,
+): string | undefined {
+  const lineStart = text.lastIndexOf('\n', t.raw.start - 1) + 1;
+  const before = text.slice(lineStart, t.raw.start);
+  const indent = /^[ \t]*/.exec(before)?.[0] ?? '';
+  const holes = t.holes.map((h) => text.slice(h.range.start, h.range.end));
+  const laid = formatText(t.tag, t.source, holes, { indent, column: before.length }, log);
+  return text.includes('\r\n') ? laid?.replace(/\r?\n/g, '\r\n') : laid;
+}
