@@ -3,10 +3,18 @@ export { rmsNorm } from './norm/rms-norm.ts';
 export { rope } from './attention/rope.ts';
 export { type Rope, type RopeScaling, ropeFrequencies } from './attention/frequencies.ts';
 export { gqa } from './attention/gqa.ts';
+export { mla } from './attention/mla.ts';
 export { mfa } from './attention/mfa.ts';
-export { swiglu, swigluExperts } from './moe/swiglu.ts';
+export { mixed, swiglu, swigluExpertList, swigluExperts } from './moe/swiglu.ts';
 export { reglu, regluExperts } from './moe/reglu.ts';
-export { softmaxThenTop, topThenSigmoid, topThenSoftmax } from './moe/routers.ts';
+export {
+  biasedSigmoid,
+  groupLimited,
+  limitToGroups,
+  softmaxThenTop,
+  topThenSigmoid,
+  topThenSoftmax,
+} from './moe/routers.ts';
 export { decoder } from './families/decoder.ts';
 export type { Family } from './families/family.ts';
 export { type ConfigReader, readConfig } from './families/config.ts';

@@ -8,7 +8,7 @@ import type { ValueId } from '../3-graph/graph.ts';
 import type { Loops } from '../ops/op.ts';
 import type { Expr, ExprOf } from '../scalar/expr.ts';
 import { children } from '../scalar/walk.ts';
-import { isVar, probe, probeK, probed, sizeOf } from './classify.ts';
+import { isVar, probe, probeK, probed, sizeOf, widthOf } from './classify.ts';
 import type { NodeFacts } from './plan.ts';
 
 /**
@@ -33,7 +33,7 @@ export function granularity(
     case 'attend':
       return undefined;
     case 'top':
-      return sizeOf(present(operandType(0).shape.at(-1)));
+      return widthOf(operandType(0));
     case 'loops': {
       let most = 1;
       for (const loops of lowered.results) {

@@ -306,7 +306,7 @@ function emitAppend(ctx: NodeContext, facts: NodeFacts): Stmt[] {
 }
 
 /**
- * The `count` largest of a row with their positions, by insertion; an element moves in front of
+ * The `count` largest along the last axis with their positions, by insertion; an element moves in front of
  * smaller ones only, so equal ones keep the order of their positions.
  */
 function emitTop(ctx: NodeContext, facts: NodeFacts, count: number): Stmt[] {
@@ -315,14 +315,16 @@ function emitTop(ctx: NodeContext, facts: NodeFacts, count: number): Stmt[] {
   const source = present(facts.node.inputs[0]);
   const sizes = columnsOf(frame.plan, source);
   const extent = present(sizes.at(-1), 'axis of top');
-  invariant(productOf(sizes) === extent, 'top of one row per token');
   const [values, ids] = facts.node.results;
   invariant(values !== undefined && ids !== undefined, 'top has two results');
   const places = [values, ids].map((v) =>
     ctx.stores.has(v) ? storeTarget(ctx, v) : scratchTarget(ctx, v, ctx.share(v)),
   );
+  const outer = sizes.slice(0, -1).map((size): LoopAxis => ({ hint: 'g', extent: size }));
+  const groups = outer.map((a) => builder.fresh(a.hint));
+  const group = outer.map((a, i) => loopVariable(present(groups[i]), a));
   const at = (which: number, c: Linear) => {
-    const place = present(places[which])([c]);
+    const place = present(places[which])([...group, c]);
     return { place, value: load(place.tile, place.index, which === 0 ? 'f32' : 'i32') };
   };
   const [e, c] = [builder.fresh('e'), builder.fresh('c')];
@@ -366,17 +368,23 @@ function emitTop(ctx: NodeContext, facts: NodeFacts, count: number): Stmt[] {
   ];
   const each = (body: Stmt[]): Stmt[] => (count === 1 ? body : [loop(c, 0, count, body)]);
   const position = loopVariable(e, { hint: 'e', extent });
-  return [
-    registers(held, 1, 1),
-    registers(heldId, 1, 1, 'i32'),
-    registers(moved, 1, 1, 'i32'),
+  const body = [
     ...each(fill(slot)),
     loop(e, 0, extent, [
-      store(held, 0, element(frame, source, withRow(frame, source, [position]))),
+      store(held, 0, element(frame, source, withRow(frame, source, [...group, position]))),
       store(heldId, 0, variable(e)),
       store(moved, 0, int(0)),
       ...each(insert),
     ]),
+  ];
+  return [
+    registers(held, 1, 1),
+    registers(heldId, 1, 1, 'i32'),
+    registers(moved, 1, 1, 'i32'),
+    ...outer.reduceRight<Stmt[]>(
+      (inner, a, i) => (a.extent === 1 ? inner : [loop(present(groups[i]), 0, a.extent, inner)]),
+      body,
+    ),
   ];
 }
 

@@ -1,6 +1,7 @@
 /** The registry: every primitive op by the name that templates and graphs use. */
 import { invariant } from '../base/invariant.ts';
 import { attend, cache } from './attend.ts';
+import { among, pick, where } from './choice.ts';
 import { binaryOps, positiveOps, unaryOps } from './elementwise.ts';
 import { grouped, matmul } from './matmul.ts';
 import type { OpDef } from './op.ts';
@@ -33,6 +34,9 @@ export const ops = {
   concat,
   gather,
   take,
+  pick,
+  among,
+  where,
 } as const;
 
 export type OpName = keyof typeof ops;

@@ -51,5 +51,8 @@ export const top_k = defineOp<{ readonly k: number }>({
     return [values, positions];
   },
   lower: (_, __, { k }) => ({ kind: 'top', count: k }),
-  samples: [{ inputs: 'f32[t, 9]', attrs: { k: 3 }, tolerance: 0 }],
+  samples: [
+    { inputs: 'f32[t, 9]', attrs: { k: 3 }, tolerance: 0 },
+    { inputs: 'f32[t, 4, 6]', attrs: { k: 2 }, tolerance: 0 },
+  ],
 });

@@ -2,9 +2,19 @@
 import { type Dim, productDim, sameDim, showShape } from '../base/dim.ts';
 import { present } from '../base/invariant.ts';
 import { type DType, type TensorType, bytesOf, isFloat } from '../base/type.ts';
-import { at, cast as castExpr } from '../scalar/expr.ts';
+import { at, cast as castExpr, int, sub } from '../scalar/expr.ts';
 import { type NoAttrs, defineOp, noCost } from './op.ts';
-import { array, needFloats, number, only, sizeOf, wrongRank } from './shape.ts';
+import {
+  array,
+  broadcast,
+  broadcastOffsets,
+  needFloats,
+  number,
+  only,
+  readBroadcast,
+  sizeOf,
+  wrongRank,
+} from './shape.ts';
 
 /** The row axis of a tensor that has one: a symbol of the step. */
 const rowAxis = (t: TensorType): Dim | undefined =>
@@ -170,38 +180,40 @@ export const slice = defineOp<{ readonly from: number; readonly to: number }>({
 });
 
 export const concat = defineOp<NoAttrs>({
-  doc: 'The last axes of a and b one after the other.',
+  doc: 'The last axes of a and b one after the other; the axes before broadcast.',
   operands: ['a', 'b'],
   results: ['y'],
   attrs: {},
   infer([a, b]) {
     const [left, right] = [present(a), present(b)];
-    const same =
-      left.shape.length === right.shape.length &&
-      left.shape.slice(0, -1).every((d, i) => sameDim(d, right.shape[i] ?? -1));
+    const before = broadcast(left.shape.slice(0, -1), right.shape.slice(0, -1));
     const [n, m] = [left.shape.at(-1), right.shape.at(-1)];
-    if (!same || typeof n !== 'number' || typeof m !== 'number') {
+    if (!before || typeof n !== 'number' || typeof m !== 'number') {
       return {
         problem: 'shape/differ',
         text: `concat: ${showShape(left.shape)} and ${showShape(right.shape)} differ before the last axis`,
         operands: [0, 1],
       };
     }
-    const shape = [...left.shape.slice(0, -1), n + m];
+    const shape = [...before, n + m];
     return needFloats('concat', [left, right]) ?? [{ dtype: 'f32', shape }];
   },
   cost: () => noCost,
   evaluate([a, b], [y]) {
     const out = array(present(y).shape);
-    const [n, whole] = [present(present(a).shape.at(-1)), present(out.shape.at(-1))];
+    const [left, right] = [present(a), present(b)];
+    const [n, whole] = [present(left.shape.at(-1)), present(out.shape.at(-1))];
+    const before = out.shape.slice(0, -1);
+    const at = broadcastOffsets(left.shape.slice(0, -1), before);
+    const bt = broadcastOffsets(right.shape.slice(0, -1), before);
     for (let i = 0; i < out.data.length; i++) {
       const [row, c] = [Math.floor(i / whole), i % whole];
-      out.data[i] =
-        (c < n ? present(a).data[row * n + c] : present(b).data[row * (whole - n) + c - n]) ?? 0;
+      const from = c < n ? (at[row] ?? 0) * n : (bt[row] ?? 0) * (whole - n) - n;
+      out.data[i] = (c < n ? left : right).data[from + c] ?? 0;
     }
     return [out];
   },
-  lower: ([a], outputs) => {
+  lower: ([a, b], outputs) => {
     const n = number(present(a).shape.at(-1));
     return {
       kind: 'loops',
@@ -209,16 +221,12 @@ export const concat = defineOp<NoAttrs>({
         {
           over: only(outputs).shape,
           pieces: [
-            { until: n, body: (index) => at(0, index) },
+            { until: n, body: (index) => readBroadcast(0, present(a), index) },
             {
               until: present(only(outputs).shape.at(-1)),
               body: (index) => {
-                const last = present(index.at(-1));
-                const own = { op: 'const', value: n, dtype: 'i32', lanes: 1 } as const;
-                return at(1, [
-                  ...index.slice(0, -1),
-                  { op: 'sub', a: last, b: own, dtype: 'i32', lanes: 1 },
-                ]);
+                const last = sub(present(index.at(-1)), int(n));
+                return readBroadcast(1, present(b), [...index.slice(0, -1), last]);
               },
             },
           ],
@@ -226,7 +234,10 @@ export const concat = defineOp<NoAttrs>({
       ],
     };
   },
-  samples: [{ inputs: 'f32[t, 5] f32[t, 8]', attrs: {}, tolerance: 0 }],
+  samples: [
+    { inputs: 'f32[t, 5] f32[t, 8]', attrs: {}, tolerance: 0 },
+    { inputs: 'f32[t, 3, 5] f32[t, 1, 4]', attrs: {}, tolerance: 0 },
+  ],
 });
 
 export const gather = defineOp<NoAttrs>({

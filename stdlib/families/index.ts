@@ -1,5 +1,6 @@
 import type { BoundModel } from '../../compiler/index.ts';
 import { readConfig } from './config.ts';
+import { deepseekV2, deepseekV3 } from './deepseek.ts';
 import type { Family } from './family.ts';
 import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
@@ -8,7 +9,16 @@ import { qwen3 } from './qwen3.ts';
 import { smallthinker } from './smallthinker.ts';
 import { step3 } from './step3.ts';
 
-export const families: readonly Family[] = [llama, mistral, qwen2, qwen3, step3, smallthinker];
+export const families: readonly Family[] = [
+  llama,
+  mistral,
+  qwen2,
+  qwen3,
+  step3,
+  smallthinker,
+  deepseekV2,
+  deepseekV3,
+];
 
 /** The model that a parsed `config.json` describes. Throws ConfigError. */
 export function modelOf(json: unknown): BoundModel {

@@ -8,7 +8,7 @@ export const fixture = (path: string): string =>
 export const example = (path: string): string =>
   fileURLToPath(new URL(`../../examples/${path}`, import.meta.url));
 
-/** The seven families whose logits are known. */
+/** The families whose logits are known. */
 export const goldenNames = [
   'llama',
   'mistral_swa',
@@ -17,6 +17,8 @@ export const goldenNames = [
   'step3',
   'smallthinker_21b',
   'smallthinker_4b',
+  'deepseek_v2',
+  'deepseek_v3',
 ] as const;
 
 export interface Golden {
