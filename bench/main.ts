@@ -1,5 +1,5 @@
 /**
- * `npm run bench [decode|bard|compile ...]`: the figures that the project holds itself to. Ratios in
+ * `npm run bench [decode|bard|compile|check ...]`: the figures that the project holds itself to. Ratios in
  * one run, medians of interleaved rounds; results are kept in `bench/results/`.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -9,12 +9,13 @@ import { Command } from 'commander';
 import bard from '../examples/bard/model.ts';
 import { modelOf } from '../stdlib/index.ts';
 import { openBandwidthMeter } from './bandwidth.ts';
+import { benchCheck } from './check-time.ts';
 import { configOf, llama150m, makeCheckpoint } from './checkpoints.ts';
 import { benchCompile } from './compile-time.ts';
 import { type DecodeResult, benchDecode, compileInto } from './decode.ts';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-const names = ['decode', 'bard', 'compile'] as const;
+const names = ['decode', 'bard', 'compile', 'check'] as const;
 
 const command = new Command('bench')
   .argument('[names...]', `what to measure: ${names.join(', ')} (default: all)`)
@@ -71,6 +72,13 @@ if (wanted.includes('compile')) {
     );
   }
   say(`  64 to 16 layers: ${(all[1].seconds / all[0].seconds).toFixed(2)} x (reach: 1.5 x)`);
+}
+if (wanted.includes('check')) {
+  const r = benchCheck(options.rounds);
+  results['check'] = r;
+  say(
+    `check, DeepSeek-V3: ${r.warmMs.toFixed(1)} ms warm (reach: 150 ms), ${r.coldMs.toFixed(0)} ms the first time`,
+  );
 }
 mkdirSync(here('results'), { recursive: true });
 for (const name of wanted) {
