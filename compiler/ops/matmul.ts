@@ -90,6 +90,7 @@ export const grouped = defineOp<Readonly<Record<string, never>>>({
   results: ['y'],
   attrs: {},
   kind: 'experts',
+  chosen: { weights: 1, ids: 2 },
   product: { matrix: 1, stored: () => 'nk' },
   infer([x, w, ids]) {
     const [left, stack, chosen] = [present(x), present(w), present(ids)];

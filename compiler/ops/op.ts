@@ -174,6 +174,8 @@ export interface OpDef<A extends Attrs = Attrs> {
    * rows ([t, ..]) at its query, any other as a table.
    */
   readonly captures?: true;
+  /** The operand `weights` is read only where the numbers in the operand `ids` say. */
+  readonly chosen?: { readonly weights: number; readonly ids: number };
   /** What selectors call an instance that computes it: `:attention`. */
   readonly kind?: string;
   /**
