@@ -19,33 +19,36 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const isBound = (v: unknown): v is BoundModel =>
   typeof v === 'object' && v !== null && 'template' in v && isTemplate(v.template);
 
-describe.each(['spec/language.md', 'spec/attention.md', 'spec/surgery.md', 'README.md'])(
-  '%s',
-  (book) => {
-    const text = readFileSync(join(root, book), 'utf8');
-    const fences = [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map((m) => m[1] ?? '');
-    const own = fences.filter((f) => !f.includes("'cograph/runtime'"));
+describe.each([
+  'spec/language.md',
+  'spec/routing.md',
+  'spec/attention.md',
+  'spec/surgery.md',
+  'README.md',
+])('%s', (book) => {
+  const text = readFileSync(join(root, book), 'utf8');
+  const fences = [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map((m) => m[1] ?? '');
+  const own = fences.filter((f) => !f.includes("'cograph/runtime'"));
 
-    test('has fences', () => expect(own.length).toBeGreaterThan(0));
+  test('has fences', () => expect(own.length).toBeGreaterThan(0));
 
-    test.each(own.map((f, i) => [i + 1, f] as const))('fence %i', async (n, fence) => {
-      const source = fence
-        .replaceAll("'cograph'", `'${root}compiler/index.ts'`)
-        .replaceAll("'cograph/stdlib'", `'${root}stdlib/index.ts'`);
-      const file = join(folder, `${book.replace(/\W/g, '-')}-${n}.ts`);
-      writeFileSync(file, source);
-      const module = (await import(file)) as Record<string, unknown>;
-      const values = Object.values(module);
-      expect(values.length).toBeGreaterThan(0);
-      for (const value of values) {
-        if (isBound(value)) {
-          expect(compileProgram(value, undefined).program.kernels.length).toBeGreaterThan(0);
-        } else if (isTemplate(value)) {
-          const log = makeLog();
-          checkBlock(value, log);
-          expect(renderAll(log.diagnostics())).toBe('');
-        }
+  test.each(own.map((f, i) => [i + 1, f] as const))('fence %i', async (n, fence) => {
+    const source = fence
+      .replaceAll("'cograph'", `'${root}compiler/index.ts'`)
+      .replaceAll("'cograph/stdlib'", `'${root}stdlib/index.ts'`);
+    const file = join(folder, `${book.replace(/\W/g, '-')}-${n}.ts`);
+    writeFileSync(file, source);
+    const module = (await import(file)) as Record<string, unknown>;
+    const values = Object.values(module);
+    expect(values.length).toBeGreaterThan(0);
+    for (const value of values) {
+      if (isBound(value)) {
+        expect(compileProgram(value, undefined).program.kernels.length).toBeGreaterThan(0);
+      } else if (isTemplate(value)) {
+        const log = makeLog();
+        checkBlock(value, log);
+        expect(renderAll(log.diagnostics())).toBe('');
       }
-    });
-  },
-);
+    }
+  });
+});

@@ -50,8 +50,8 @@ export function lookaheads(model: Model, options: LookaheadOptions): readonly Lo
   const run = unroll(graph);
   const uses = run.filter((e) => chosenBy(e.node) !== undefined);
   const out: Lookahead[] = [];
-  for (const [ids, group] of groupBy(uses, choiceOf)) {
-    out.push(lookaheadOf(graph, run, ids, group, options.keys));
+  for (const group of choices(run, uses)) {
+    out.push(lookaheadOf(graph, run, group, options.keys));
   }
   return out;
 }
@@ -95,13 +95,14 @@ function unroll(graph: Graph): readonly Event[] {
 
 const choiceOf = (use: Event): number => present(use.from[present(chosenBy(use.node)).ids]);
 
-function groupBy(
-  events: readonly Event[],
-  key: (e: Event) => number,
-): ReadonlyMap<number, readonly Event[]> {
-  const out = new Map<number, Event[]>();
-  for (const e of events) out.set(key(e), [...(out.get(key(e)) ?? []), e]);
-  return out;
+/** The uses of one choice in one layer, together. */
+function choices(run: readonly Event[], uses: readonly Event[]): readonly (readonly Event[])[] {
+  const out = new Map<string, Event[]>();
+  for (const use of uses) {
+    const key = `${choiceOf(use)} ${layerOf(weightBehind(run, use))?.layer ?? ''}`;
+    out.set(key, [...(out.get(key) ?? []), use]);
+  }
+  return [...out.values()];
 }
 
 /** Numbers of the events that `roots` wait for, themselves included, without those in `except`. */
@@ -123,12 +124,11 @@ function behind(
 function lookaheadOf(
   graph: Graph,
   run: readonly Event[],
-  ids: number,
   uses: readonly Event[],
   keys: number,
 ): Lookahead {
   const first = present(uses[0]);
-  const known = behind(run, [ids]);
+  const known = behind(run, [choiceOf(first)]);
   const between = behind(run, first.from, known);
   const weights = uses.map((u) => weightBehind(run, u));
   const place = layerOf(present(weights[0]));

@@ -54,30 +54,33 @@ const deepseekDecoder = model`
   }
 `;
 
-/** DeepSeek-V3 and R1: MLA, sigmoid routing within groups under a bias, shared experts. */
-export const deepseekV3: Family = {
-  name: 'deepseek_v3',
-  modelTypes: ['deepseek_v3'],
+/**
+ * DeepSeek-V3 and R1: MLA, sigmoid routing within groups under a bias, shared experts; V2 and
+ * V2-Lite: softmax routing, within groups in the large one.
+ */
+export const deepseek: Family = {
+  name: 'deepseek',
+  modelTypes: ['deepseek_v3', 'deepseek_v2'],
   build(config: ConfigReader) {
-    config.choice('scoring_func', ['sigmoid'], 'sigmoid');
-    config.choice('topk_method', ['noaux_tc'], 'noaux_tc');
-    const routing = { ...readGroups(config), renormalise: config.bool('norm_topk_prob', true) };
-    return buildDeepseek(config, { ...routing, router: biasedSigmoid });
+    const type = config.choice('model_type', ['deepseek_v3', 'deepseek_v2']);
+    return buildDeepseek(config, type === 'deepseek_v3' ? readV3(config) : readV2(config));
   },
 };
 
-/** DeepSeek-V2 and V2-Lite: MLA, softmax routing, within groups in the large one. */
-export const deepseekV2: Family = {
-  name: 'deepseek_v2',
-  modelTypes: ['deepseek_v2'],
-  build(config: ConfigReader) {
-    config.choice('scoring_func', ['softmax'], 'softmax');
-    const method = config.choice('topk_method', ['greedy', 'group_limited_greedy'], 'greedy');
-    if (config.bool('norm_topk_prob', false)) config.reject('norm_topk_prob', 'false');
-    const groups = method === 'greedy' ? { groups: 1, kept: 1 } : readGroups(config);
-    return buildDeepseek(config, { ...groups, renormalise: false, router: groupLimited });
-  },
-};
+function readV3(config: ConfigReader): Routing {
+  config.choice('scoring_func', ['sigmoid'], 'sigmoid');
+  config.choice('topk_method', ['noaux_tc'], 'noaux_tc');
+  const renormalise = config.bool('norm_topk_prob', true);
+  return { ...readGroups(config), renormalise, router: biasedSigmoid };
+}
+
+function readV2(config: ConfigReader): Routing {
+  config.choice('scoring_func', ['softmax'], 'softmax');
+  const method = config.choice('topk_method', ['greedy', 'group_limited_greedy'], 'greedy');
+  if (config.bool('norm_topk_prob', false)) config.reject('norm_topk_prob', 'false');
+  const groups = method === 'greedy' ? { groups: 1, kept: 1 } : readGroups(config);
+  return { ...groups, renormalise: false, router: groupLimited };
+}
 
 interface Routing {
   readonly groups: number;

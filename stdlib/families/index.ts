@@ -1,6 +1,6 @@
 import type { BoundModel } from '../../compiler/index.ts';
 import { readConfig } from './config.ts';
-import { deepseekV2, deepseekV3 } from './deepseek.ts';
+import { deepseek } from './deepseek.ts';
 import type { Family } from './family.ts';
 import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
@@ -16,8 +16,7 @@ export const families: readonly Family[] = [
   qwen3,
   step3,
   smallthinker,
-  deepseekV2,
-  deepseekV3,
+  deepseek,
 ];
 
 /** The model that a parsed `config.json` describes. Throws ConfigError. */

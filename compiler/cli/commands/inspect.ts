@@ -6,6 +6,7 @@ import { nameAt } from '../../2-model/model.ts';
 import type { BoundWeights } from '../../2-model/bind-weights.ts';
 import type { Model } from '../../2-model/model.ts';
 import { costOf } from '../../3-graph/cost.ts';
+import { type Lookahead, lookaheads } from '../../3-graph/lookahead.ts';
 import { compileProgram } from '../../compile.ts';
 import { openFiles } from '../../../runtime/files.ts';
 import type { Manifest } from '../../../runtime/manifest.ts';
@@ -31,6 +32,8 @@ interface Report {
   readonly kvBytesPerToken: number;
   readonly vocab: number;
   readonly context?: number;
+  /** What lies between choosing experts and using them, layer by layer; absent without experts. */
+  readonly lookahead?: readonly Lookahead[];
 }
 
 /** `cograph inspect`: parts, shapes, parameters, bytes, KV bytes per token. */
@@ -65,6 +68,8 @@ function ofBundle(m: Manifest): Report {
 function ofModel(...[bound, checkpoint]: Parameters<typeof compileProgram>): Report {
   const { model, weights, graph, program } = compileProgram(bound, checkpoint);
   const parts = partsOf(model, present(weights));
+  const dtypeOf = (path: string) => present(weights).weights.get(path)?.dtype ?? 'f32';
+  const ahead = lookaheads(model, { keys: bound.context ?? 1, dtypeOf });
   const cost = costOf(graph, { tokens: 1, rows: 1, keys: 1 });
   const sum = (of: (p: PartRow) => number): number => parts.reduce((n, p) => n + of(p), 0);
   return {
@@ -77,6 +82,7 @@ function ofModel(...[bound, checkpoint]: Parameters<typeof compileProgram>): Rep
     kvBytesPerToken: program.memory.stateBytesPerSlot,
     vocab: present(constantDim(present(model.results[0]?.types[0]?.shape[1]))),
     ...(bound.context === undefined ? {} : { context: bound.context }),
+    ...(ahead.length === 0 ? {} : { lookahead: ahead }),
   };
 }
 
@@ -116,7 +122,38 @@ function textOf(r: Report): string {
     `${r.name}: ${r.parameters.toLocaleString('en')} parameters, ${sizeText(r.bytes)}`,
     `vocabulary ${r.vocab}${r.context === undefined ? '' : `, context ${r.context}`}`,
     `per decoded token: ${sizeText(r.weightBytesPerToken)} of weights read, ${(r.flopsPerToken / 1e6).toFixed(1)} MFLOP, ${r.kvBytesPerToken} bytes of KV added`,
+    ...lookaheadLines(r.lookahead ?? []),
     '',
     ...lines,
   ].join('\n');
+}
+
+const sources = {
+  ids: 'token ids',
+  earlier: 'an earlier layer',
+  input: "the layer's input",
+  attention: "the layer's attention",
+} as const satisfies Record<Lookahead['source'], string>;
+
+/** Layers that are alike in a line each. */
+function lookaheadLines(all: readonly Lookahead[]): readonly string[] {
+  const groups = new Map<string, Lookahead[]>();
+  for (const a of all) {
+    const text = lookaheadText(a);
+    groups.set(text, [...(groups.get(text) ?? []), a]);
+  }
+  return [...groups].map(([text, own]) => {
+    const layers = own.flatMap((a) => (a.layer === undefined ? [] : [a.layer]));
+    const [first, last] = [layers[0], layers.at(-1)];
+    const where = first === undefined ? '' : first === last ? ` ${first}` : ` ${first} .. ${last}`;
+    return `experts of layers${where}: ${text}`;
+  });
+}
+
+function lookaheadText(a: Lookahead): string {
+  const from = `chosen from ${sources[a.source]}${a.beforeLayers ? ', before the first layer' : ''}`;
+  if (a.flops === 0 && a.layers === 0) return `${from}; lookahead 0: used at once`;
+  const layers = a.layers === 1 ? '1 layer' : `${a.layers} layers`;
+  const bytes = sizeText(a.weightBytes + a.stateBytes);
+  return `${from}; lookahead ${layers}, ${(a.flops / 1e6).toFixed(1)} MFLOP, ${bytes} of weights and state`;
 }
