@@ -124,6 +124,7 @@ export function cutScope(scope: Scope): readonly Piece[] {
   /** The merged group that node i would follow, or undefined if it cannot. */
   function joinable(i: number, facts: NodeFacts, from: readonly number[]): OpenGroup | undefined {
     const parts = from.map((g) => present(groups.get(g)));
+    if (from.some((a) => from.some((b) => a !== b && meets(a, b)))) return undefined;
     const anchors = parts.flatMap((p) => p.anchors);
     if (new Set(anchors.map((a) => columnsOf(a))).size !== 1) return undefined;
     if (new Set(anchors.map((a) => scope.facts.get(present(nodes[a]))?.axis)).size !== 1) {
