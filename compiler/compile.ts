@@ -7,10 +7,13 @@ import { type Diagnostic, type Log, makeLog } from './base/diagnostic.ts';
 import { invariant, present } from './base/invariant.ts';
 import { renderAll } from './base/render.ts';
 import type { DType } from './base/type.ts';
+import type { SheetSource } from './1-syntax/template.ts';
 import type { BoundModel } from './bound.ts';
 import { type BoundWeights, bindWeights } from './2-model/bind-weights.ts';
 import { checkModel } from './2-model/check.ts';
+import { reportEffects, storedTypes } from './2-model/effects.ts';
 import type { Model } from './2-model/model.ts';
+import { type ResolvedSheets, resolveSheets } from './2-model/sheets.ts';
 import type { Graph } from './3-graph/graph.ts';
 import { lowerModel } from './3-graph/lower.ts';
 import { simplify } from './3-graph/simplify.ts';
@@ -29,6 +32,8 @@ export interface CompileOptions {
   readonly target: string;
   /** Largest step; rows default to what 16 MiB of logits allow, at most `tokens`. */
   readonly limits?: Partial<Limits>;
+  /** Behind the model's own. */
+  readonly sheets?: readonly SheetSource[];
   /** Told of each graph rewrite that fired. */
   readonly onRewrite?: (rule: string, before: Graph, after: Graph) => void;
   readonly onProgress?: (done: number, total: number) => void;
@@ -38,6 +43,8 @@ export interface CompileOptions {
 /** A model's meaning: the simplified graph, and where its weights are. */
 export interface Meaning {
   readonly model: Model;
+  /** What sheets say of every part, and by which rule. */
+  readonly sheets: ResolvedSheets;
   readonly graph: Graph;
   readonly weights: BoundWeights | undefined;
   /** What is no mistake and yet hardly meant. */
@@ -51,30 +58,64 @@ export interface Compiled extends Meaning {
 }
 
 /**
+ * The checked model, its weights typed by its sheets, and what these say of every part. Throws
+ * DiagnosticsError with every mistake found in the model; those of sheets are in `log`.
+ */
+function resolveModel(
+  bound: BoundModel,
+  more: readonly SheetSource[],
+  log: Log,
+): Pick<Meaning, 'model' | 'sheets'> {
+  const all = [...bound.sheets, ...more];
+  const plain = checkModel(bound, log);
+  if (!plain) throw failureOf(log);
+  if (all.length === 0) return { model: plain, sheets: [] };
+  const sheets = resolveSheets(plain, all, log);
+  // A block taken as a model is elaborated in the whole, by its paths there.
+  const stored = storedTypes(sheets, bound.root ? `${bound.root.path}.` : '');
+  if (stored.size === 0) return { model: plain, sheets };
+  const model = checkModel(bound, log, undefined, stored);
+  if (!model) throw failureOf(log);
+  return { model, sheets };
+}
+
+/** What the sheets of a model say of every part. Throws DiagnosticsError. */
+export function readSheets(
+  bound: BoundModel,
+  more: readonly SheetSource[] = [],
+): Pick<Meaning, 'model' | 'sheets' | 'warnings'> {
+  const log = makeLog();
+  const found = resolveModel(bound, more, log);
+  if (log.failed) throw failureOf(log);
+  return { ...found, warnings: log.diagnostics() };
+}
+
+/**
  * Model to graph; without a checkpoint every weight counts as f32. Throws DiagnosticsError with every
  * mistake found.
  */
 export function compileGraph(
   bound: BoundModel,
   checkpoint: Pick<Checkpoint, 'tensors'> | undefined,
-  options: Pick<CompileOptions, 'onRewrite'> = {},
+  options: Pick<CompileOptions, 'onRewrite' | 'sheets'> = {},
 ): Meaning {
   const log = makeLog();
-  const model = checkModel(bound, log);
-  if (!model) throw failureOf(log);
+  const { model, sheets } = resolveModel(bound, options.sheets ?? [], log);
+  if (log.failed) throw failureOf(log);
+  reportEffects(sheets, log);
   const weights = checkpoint ? bindWeights(model, checkpoint.tensors, log) : undefined;
   if (log.failed) throw failureOf(log);
   const dtypeOf = (path: string): DType => weights?.weights.get(path)?.dtype ?? 'f32';
   const graph = simplify(lowerModel(model, dtypeOf), options.onRewrite);
   mustHold('graph', verifyGraph(graph));
-  return { model, graph, weights, warnings: log.diagnostics() };
+  return { model, sheets, graph, weights, warnings: log.diagnostics() };
 }
 
 /** Model to program. Throws DiagnosticsError with every mistake found. */
 export function compileProgram(
   bound: BoundModel,
   checkpoint: Checkpoint | undefined,
-  options: Pick<CompileOptions, 'onRewrite' | 'limits'> = {},
+  options: Pick<CompileOptions, 'onRewrite' | 'limits' | 'sheets'> = {},
 ): Compiled {
   const meaning = compileGraph(bound, checkpoint, options);
   if (meaning.model.inputs.some((i) => i.from === 'caller')) {

@@ -89,6 +89,7 @@ const areas: Readonly<Record<string, string>> = {
   types: 'Types in TypeScript',
   select: 'Selectors',
   edit: 'Surgery',
+  sheet: 'Sheets',
 };
 
 export function diagnosticsBook(): string {

@@ -14,6 +14,8 @@ export interface StoredTensor {
 }
 
 export interface BoundWeight {
+  /** As the checkpoint stores it, and as the model does: a sheet may say another type. */
+  readonly from: DType;
   readonly dtype: DType;
   /** Tensors of the checkpoint by iteration; several where the leading axis is kept one by one. */
   readonly names: readonly (readonly string[])[];
@@ -78,7 +80,7 @@ function bindOne(
     log.report('weight/type', { name: weight.source, found: first ?? 'nothing' }, labels);
     return undefined;
   }
-  return { dtype, names };
+  return { from: dtype, dtype: weight.stored ?? dtype, names };
 }
 
 /** The tensor named so, or named so with `.weight` behind. */

@@ -2,7 +2,7 @@
 import { sameDim, symbol } from '../base/dim.ts';
 import type { Log } from '../base/diagnostic.ts';
 import { titleOf } from '../base/source.ts';
-import { showType } from '../base/type.ts';
+import { type DType, showType } from '../base/type.ts';
 import type { TemplateAst, TensorDecl } from '../1-syntax/ast.ts';
 import { guardDepth } from '../1-syntax/limits.ts';
 import type { Params, Template } from '../1-syntax/template.ts';
@@ -19,6 +19,9 @@ import { type Context, type Given, type Observer, makePlace, makeScope } from '.
 import { checkTies } from './tie.ts';
 import { concreteWeights } from './weights.ts';
 
+/** Element types that sheets store weights as, by concrete path; layers that differ are runs. */
+export type StoredTypes = ReadonlyMap<string, DType>;
+
 /** What a model is made of: a bound model, without what concerns running it. */
 export interface ModelSource {
   readonly template: Template;
@@ -33,21 +36,31 @@ export interface ModelSource {
  * The model that a template is for its parameters, after its edits, or undefined with mistakes in
  * `log`. Its input is token ids, i32 [t]; its result logits, f32 [t, vocab].
  */
-export function checkModel(source: ModelSource, log: Log, observe?: Observer): Model | undefined {
+export function checkModel(
+  source: ModelSource,
+  log: Log,
+  observe?: Observer,
+  stored: StoredTypes = new Map(),
+): Model | undefined {
   const { edits = [], root } = source;
   return guardDepth(log, titleOf(source.template.source), () => {
-    const free = elaborateModel(source, makeEditBook(edits, new Map()), log, observe);
-    const whole = free && tieModel(source, free, log);
+    const free = elaborateModel(source, makeEditBook(edits, new Map(), stored), log, observe);
+    const whole = free && tieModel(source, free, log, stored);
     return whole && root ? extract(whole, root, log) : whole;
   });
 }
 
 /** The model with its ties, which are of weights that only the model without them tells. */
-function tieModel(source: ModelSource, free: Model, log: Log): Model | undefined {
+function tieModel(
+  source: ModelSource,
+  free: Model,
+  log: Log,
+  stored: StoredTypes,
+): Model | undefined {
   const { edits = [] } = source;
   if (!edits.some((e) => e.kind === 'tie')) return free;
   const tied = checkTies(tiesOf(edits, concreteWeights(free.body)), log);
-  return tied && elaborateModel(source, makeEditBook(edits, tied), log);
+  return tied && elaborateModel(source, makeEditBook(edits, tied, stored), log);
 }
 
 function elaborateModel(

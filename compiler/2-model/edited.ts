@@ -64,9 +64,11 @@ export interface DeclaredWeight {
 export function editedWeight(
   ctx: Context,
   home: WeightDecl[],
-  written: WeightDecl,
+  declared: WeightDecl,
 ): DeclaredWeight {
-  const path = concretePath(ctx, written.path);
+  const path = concretePath(ctx, declared.path);
+  const stored = ctx.edits.stored.get(path);
+  const written = stored === undefined ? declared : { ...declared, stored };
   const other = ctx.edits.tied.get(path);
   if (other) return { weight: other, home: undefined };
   const shared = ctx.edits.shared.get(path);

@@ -3,6 +3,7 @@
  * path is its identity; each edit's paths are those of the model that it was made on.
  */
 import type { Span } from '../base/source.ts';
+import type { DType } from '../base/type.ts';
 import type { Params, Template } from '../1-syntax/template.ts';
 import type { WeightDecl } from './model.ts';
 
@@ -53,6 +54,8 @@ export interface EditBook {
   keyOf(path: string): string;
   /** Whether any weight has an adapter. */
   readonly adapts: boolean;
+  /** The element types that weights are to be stored as, by concrete path. */
+  readonly stored: ReadonlyMap<string, DType>;
   /** Weights that are another one, which is given with its concrete path. */
   readonly tied: ReadonlyMap<string, WeightDecl>;
   /** The others: one for the whole model, whatever layer they stand in. */
@@ -83,6 +86,7 @@ function targetsOf(edit: Edit): readonly string[] {
 export function makeEditBook(
   edits: readonly Edit[],
   tied: ReadonlyMap<string, WeightDecl>,
+  stored: ReadonlyMap<string, DType> = new Map(),
 ): EditBook {
   const targets = edits.map((e) => new Set(e.kind === 'take' ? [] : e.at));
   return {
@@ -107,6 +111,8 @@ export function makeEditBook(
       return numbers;
     },
     keyOf(path) {
+      const types = [...stored].filter(([p]) => p.startsWith(`${path}.`));
+      const typed = types.map(([p, type]) => `${p.slice(path.length)}:${type}`).join();
       return edits
         .flatMap((edit, i) => {
           const inside = `${pathAt(edits, i, path)}.`;
@@ -115,8 +121,10 @@ export function makeEditBook(
           );
           return own.every((t) => t === '') ? [] : [`${i}:${keyText(edit, own)}`];
         })
+        .concat(typed)
         .join(' ');
     },
+    stored,
     adapts: edits.some((e) => e.kind === 'lora'),
     tied,
     shared: new Map([...tied.values()].map((w) => [w.path, w])),

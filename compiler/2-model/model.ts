@@ -3,7 +3,7 @@
  * folded. It keeps the tree of instances that sheets select in and that `inspect` prints.
  */
 import type { Span } from '../base/source.ts';
-import type { TensorType } from '../base/type.ts';
+import type { DType, TensorType } from '../base/type.ts';
 import type { Attrs } from '../ops/op.ts';
 import type { OpName } from '../ops/index.ts';
 import type { ScalarFn } from '../scalar/expr.ts';
@@ -52,6 +52,8 @@ export interface WeightDecl {
    */
   readonly source: string;
   readonly type: TensorType;
+  /** The element type that a sheet stores it as; absent where it stays as the checkpoint has it. */
+  readonly stored?: DType;
   readonly span: Span;
   /** One of the two matrices of an adapter. */
   readonly adapter?: true;

@@ -21,7 +21,7 @@ export function selectParts(
   log: Log,
 ): readonly ModelPart[] {
   const parts = [...partsOf(tree)];
-  if (!checkKinds(selectors, log)) return [];
+  if (!checkKinds(parts, selectors, log)) return [];
   const byPath = new Map(parts.map((p) => [p.path, p]));
   const counts = new Map<string, number>();
   for (const p of parts) {
@@ -33,9 +33,14 @@ export function selectParts(
   });
 }
 
-function checkKinds(selectors: readonly SelectorAst[], log: Log): boolean {
+function checkKinds(
+  parts: readonly ModelPart[],
+  selectors: readonly SelectorAst[],
+  log: Log,
+): boolean {
   const fromOps = Object.keys(ops).flatMap((name) => opOf(name).kind ?? []);
-  const known = [...new Set([...fromOps, 'linear', 'layer', 'instance'])];
+  const blocks = parts.flatMap((p) => (p.kind === 'instance' ? [p.block] : []));
+  const known = [...new Set([...fromOps, 'linear', 'layer', 'instance', ...blocks])];
   const wrong = selectors
     .flatMap((s) => s.segments.flatMap((x) => x.kinds))
     .filter((k) => !known.includes(k.text));
@@ -84,11 +89,17 @@ function matches(segments: readonly SegmentAst[], steps: readonly Step[]): boole
 
 function holds({ kinds, ranges, tests }: SegmentAst, { layer, layers, part }: Step): boolean {
   return (
-    kinds.every((k) => part?.kind === k.text || part?.kinds.includes(k.text)) &&
+    kinds.every(({ text }) => part !== undefined && isKind(part, text)) &&
     ranges.every((r) => layer !== undefined && inRange(r, layer, layers)) &&
     tests.every((t) => part !== undefined && passes(t, part))
   );
 }
+
+/** What it is, what it computes, and the block that it is an instance of. */
+const isKind = (part: ModelPart, kind: string): boolean =>
+  part.kind === kind ||
+  part.kinds.includes(kind) ||
+  (part.kind === 'instance' && part.block === kind);
 
 function inRange({ from, to, every }: RangeAst, layer: number, count: number): boolean {
   const at = (n: number): number => (n < 0 ? count + n : n);

@@ -142,7 +142,7 @@ export function lowerModel(model: Model, dtypeOf: (path: string) => DType): Grap
   function weightValue(w: WeightDecl): ValueId {
     const had = weights.get(w.path);
     if (had !== undefined) return had;
-    const dtype = dtypeOf(w.path);
+    const dtype = w.stored ?? dtypeOf(w.path);
     const result = b.fresh({ dtype, shape: w.type.shape }, w.span);
     b.push({ kind: 'weight', name: w.path, source: w.source, result });
     invariant(isFloat(dtype), () => `weight ${w.path} is stored as ${dtype}`);

@@ -6,6 +6,7 @@ import { packedBytes } from '../5-kernel/layout.ts';
 import type { Program, WeightSlot } from '../6-program/program.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Files } from './files.ts';
+import { converted } from './convert.ts';
 import { packWeight } from './pack.ts';
 
 /** Largest shard, and the page that shards are multiples of. */
@@ -51,7 +52,11 @@ export async function streamWeights(
       if (stored.byteLength !== t.bytes) {
         throw new CheckpointError('checkpoint/truncated', `${t.file} ended inside ${name}`);
       }
-      await writer.write(packWeight(stored, own, p.slot.dtype, p.slot.layout), p.offset + i * each);
+      const numbers = converted(stored, parts.from, parts.dtype);
+      await writer.write(
+        packWeight(numbers, own, p.slot.dtype, p.slot.layout),
+        p.offset + i * each,
+      );
       options.onProgress?.(p.offset + (i + 1) * each, total);
     }
   }

@@ -6,6 +6,7 @@ import { edits } from './messages/edits.ts';
 import { names } from './messages/names.ts';
 import { ops } from './messages/ops.ts';
 import { shapes } from './messages/shapes.ts';
+import { sheets } from './messages/sheets.ts';
 import { syntax } from './messages/syntax.ts';
 import { types } from './messages/types.ts';
 import { unused } from './messages/unused.ts';
@@ -19,6 +20,7 @@ export const messages = {
   ...calls,
   ...values,
   ...shapes,
+  ...sheets,
   ...blocks,
   ...weights,
   ...types,

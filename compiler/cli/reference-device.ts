@@ -2,6 +2,7 @@
 import { constantDim } from '../base/dim.ts';
 import { TargetError } from '../base/failure.ts';
 import { present } from '../base/invariant.ts';
+import type { DType } from '../base/type.ts';
 import { nameAt } from '../2-model/model.ts';
 import type { BoundWeights } from '../2-model/bind-weights.ts';
 import type { Graph, Node } from '../3-graph/graph.ts';
@@ -9,6 +10,7 @@ import { type WeightReader, interpret, makeStateStore } from '../3-graph/interpr
 import { blockEntries } from '../5-kernel/attend.ts';
 import type { Checkpoint } from '../8-bundle/checkpoint.ts';
 import type { Files } from '../8-bundle/files.ts';
+import { converted } from '../8-bundle/convert.ts';
 import { toDoubles } from '../8-bundle/pack.ts';
 import type { NdArray } from '../ops/op.ts';
 import type { Executor, ExecutorLimits, ExecutorOptions, StepBatch } from '../../runtime/device.ts';
@@ -33,19 +35,23 @@ export async function readWeights(
     const parts: Float64Array[] = [];
     for (const name of names) {
       const t = present(checkpoint.tensors.get(name), name);
-      parts.push(toDoubles(await files.read(t.file, t.offset, t.bytes), w.dtype));
+      const stored = await files.read(t.file, t.offset, t.bytes);
+      parts.push(toDoubles(converted(stored, w.from, w.dtype), w.dtype));
     }
-    arrays.set(names.join('\n'), joined(parts));
+    arrays.set(keyOf(w.dtype, names), joined(parts));
     onProgress?.(done + 1, all.length);
   }
   const named = new Map<string, Float64Array>();
   for (const [path, w] of bound.weights) {
     w.names.forEach((names, i) => {
-      named.set(nameAt(path, i), present(arrays.get(names.join('\n'))));
+      named.set(nameAt(path, i), present(arrays.get(keyOf(w.dtype, names))));
     });
   }
   return (name, _, type): NdArray => ({ shape: type.shape, data: present(named.get(name), name) });
 }
+
+/** One tensor may be several weights, stored differently. */
+const keyOf = (dtype: DType, names: readonly string[]): string => [dtype, ...names].join('\n');
 
 function joined(parts: readonly Float64Array[]): Float64Array {
   const [first] = parts;

@@ -1,0 +1,35 @@
+/** Sheets: selectors, properties and what they are set to. */
+import { message, near, warning } from './message.ts';
+
+export const sheets = {
+  'sheet/nothing': warning<{ selector: string; nearest: string | undefined }>(
+    ({ selector, nearest }) => `${selector} selects nothing in the model${near(nearest)}`,
+  ),
+  'sheet/property': message<{
+    name: string;
+    sheet: string;
+    known: string;
+    nearest: string | undefined;
+  }>(
+    ({ name, sheet, known, nearest }) =>
+      `a ${sheet} sheet has no property ${name}${near(nearest)}; it has ${known}`,
+  ),
+  'sheet/value': message<{ name: string; expected: string; found: string }>(
+    ({ name, expected, found }) => `${name} takes ${expected}, found ${found}`,
+  ),
+  'sheet/group': message<{ name: string; nearest: string | undefined }>(
+    ({ name, nearest }) => `no group of hardware is named ${name}${near(nearest)}`,
+    'declare it in a place sheet: group gpu = ${h100}',
+  ),
+  'sheet/policy': message<{ policy: string; path: string; lacks: string }>(
+    ({ policy, path, lacks }) =>
+      `the policy ${policy} means nothing for ${path}: it has no ${lacks}`,
+  ),
+  'sheet/no-effect': warning<{ name: string; value: string }>(
+    ({ name, value }) => `${name}: ${value} is checked and kept, and no target acts on it yet`,
+  ),
+  'sheet/no-kernel': message<{ name: string; value: string; path: string }>(
+    ({ name, value, path }) =>
+      `${name} of ${path} is ${value}, which no target computes with yet; weights may be f32, f16 or bf16`,
+  ),
+} as const;
