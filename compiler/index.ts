@@ -34,3 +34,5 @@ export {
   f16Format,
   f32Format,
 } from './base/number-format.ts';
+export type { Hardware, ModelFact, Policy, PolicyConcern } from './base/sheet-values.ts';
+export { type PolicySpec, definePolicy } from './policy.ts';

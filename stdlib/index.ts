@@ -20,3 +20,7 @@ export type { Family } from './families/family.ts';
 export { type ConfigReader, readConfig } from './families/config.ts';
 export { families, modelOf } from './families/index.ts';
 export * from './precision/index.ts';
+export { fullCache, slidingCache } from './decode/kv.ts';
+export { belady, lfu, lru } from './decode/experts.ts';
+export { ngram } from './decode/speculation.ts';
+export { h100, h200 } from './hardware/nvidia.ts';

@@ -45,7 +45,8 @@ export class SheetParser extends ExpressionParser {
     const word = this.CONSUME(T.Identifier);
     const name = this.nameOf(this.CONSUME2(T.Identifier));
     this.CONSUME(T.Assign);
-    const value = this.SUBRULE(this.expr);
+    // No arithmetic: the next rule may begin with a star.
+    const value = this.SUBRULE(this.primary);
     return { name, value, span: this.span(word) };
   });
 

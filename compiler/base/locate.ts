@@ -12,11 +12,12 @@ export function locate(
   diagnostic: Diagnostic,
   textOf: (file: string) => string | undefined,
 ): Diagnostic {
-  const labels = diagnostic.labels.map((l) => ({ ...l, span: inFile(l.span, textOf) }));
+  const labels = diagnostic.labels.map((l) => ({ ...l, span: locateSpan(l.span, textOf) }));
   return { ...diagnostic, labels };
 }
 
-function inFile(span: Span, textOf: (file: string) => string | undefined): Span {
+/** One span the same way. */
+export function locateSpan(span: Span, textOf: (file: string) => string | undefined): Span {
   const { source } = span;
   const text = textOf(source.file)?.replaceAll('\r\n', '\n');
   const offsets = text === undefined ? undefined : offsetsIn(source, text);

@@ -144,6 +144,11 @@ common(
     .addOption(new Option('--emit <stage>', 'print a stage instead').choices(stages))
     .option('--trace', 'tell each rewrite that fired, on standard error')
     .option('--max-step <tokens>', 'tokens of the largest step (default: 512)', whole)
+    .option(
+      '--sheet <file>',
+      'a file that exports more sheets; may be given several times',
+      collect,
+    )
     .option('--checkpoint <folder>', 'weights for a model.ts that names none'),
 )
   .addHelpText(
@@ -223,7 +228,8 @@ common(
     .command('inspect')
     .description('parts, shapes, parameters, bytes, KV bytes per token')
     .argument('<subject>', subject)
-    .option('--checkpoint <folder>', 'weights for a model.ts that names none'),
+    .option('--checkpoint <folder>', 'weights for a model.ts that names none')
+    .option('--sheet [file]', 'every part’s properties and the rules they came from; more sheets'),
 )
   .addHelpText('after', '\nExample:\n  cograph inspect path/to/huggingface-folder --json')
   .action(action(inspectCommand));

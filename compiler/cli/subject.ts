@@ -4,7 +4,7 @@ import { dirname, extname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { ConfigError } from '../base/failure.ts';
 import type { BoundModel } from '../index.ts';
-import { isTemplate } from '../1-syntax/template.ts';
+import { type SheetSource, isSheet, isTemplate } from '../1-syntax/template.ts';
 import { type Checkpoint, readCheckpoint } from '../8-bundle/checkpoint.ts';
 import { readAll } from '../8-bundle/files.ts';
 import { modelOf, withGeneration } from '../../stdlib/families/index.ts';
@@ -118,8 +118,28 @@ async function openScript(
   return { bound, checkpoint: await readCheckpoint(nodeFiles, folder, adapters) };
 }
 
+/** The sheets that a file exports, in order. Throws UsageError where there are none. */
+export async function importSheets(path: string): Promise<readonly SheetSource[]> {
+  const module = await importScript(resolve(path));
+  const sheets = Object.values(module).flat().filter(isSheet);
+  if (sheets.length > 0) return sheets;
+  throw new UsageError(
+    'usage/sheet',
+    `${path} exports no sheet; write export const small = precision\`...\``,
+  );
+}
+
 /** The default export of a model file; TypeScript is compiled on the way. Throws UsageError. */
 export async function importModel(path: string): Promise<BoundModel> {
+  const value = (await importScript(path))['default'];
+  if (isBound(value)) return value;
+  throw new UsageError(
+    'usage/export',
+    `${path}: its default export is no model; end the file with export default bind(model, { ... })`,
+  );
+}
+
+async function importScript(path: string): Promise<Readonly<Record<string, unknown>>> {
   if (!scripts.includes(extname(path))) {
     throw new UsageError(
       'usage/kind',
@@ -130,12 +150,7 @@ export async function importModel(path: string): Promise<BoundModel> {
   const unregister = register();
   try {
     const module: unknown = await import(pathToFileURL(path).href);
-    const value = isRecord(module) ? module['default'] : undefined;
-    if (isBound(value)) return value;
-    throw new UsageError(
-      'usage/export',
-      `${path}: its default export is no model; end the file with export default bind(model, { ... })`,
-    );
+    return isRecord(module) ? module : {};
   } finally {
     await unregister();
   }

@@ -12,7 +12,8 @@ import {
   printTemplates,
   stages,
 } from '../stages.ts';
-import { openSubject } from '../subject.ts';
+import { importSheets, openSubject } from '../subject.ts';
+import { tellWarnings } from '../warnings.ts';
 import { version } from '../version.ts';
 import type { Context } from './context.ts';
 
@@ -23,6 +24,8 @@ export interface CompileFlags {
   readonly trace?: boolean;
   readonly checkpoint?: string;
   readonly maxStep?: number;
+  /** Files with more sheets. */
+  readonly sheet?: readonly string[];
 }
 
 /** `cograph compile`: a bundle in `--out`, or a stage printed with `--emit`. */
@@ -51,7 +54,8 @@ export async function compileCommand(
   const onRewrite = (...args: Parameters<typeof printRewrite>): void => {
     console.note(printRewrite(...args));
   };
-  const options = { ...limits, ...(trace ? { onRewrite } : {}) };
+  const sheets = (await Promise.all((flags.sheet ?? []).map(importSheets))).flat();
+  const options = { ...limits, sheets, ...(trace ? { onRewrite } : {}) };
   if (emit !== undefined) {
     const text = textOf(emit, () => compileProgram(bound, checkpoint, options), bound.template);
     if (!json) console.out(text);
@@ -86,6 +90,7 @@ export async function compileCommand(
     flopsPerToken: cost.flops,
     kvBytesPerToken: memory.stateBytesPerSlot,
     unusedTensors: unused,
+    warnings: tellWarnings(compiled.warnings, console),
   };
 }
 

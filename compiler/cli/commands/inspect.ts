@@ -7,12 +7,20 @@ import type { BoundWeights } from '../../2-model/bind-weights.ts';
 import type { Model } from '../../2-model/model.ts';
 import { costOf } from '../../3-graph/cost.ts';
 import { type Lookahead, lookaheads } from '../../3-graph/lookahead.ts';
-import { compileProgram } from '../../compile.ts';
+import { compileProgram, readSheets } from '../../compile.ts';
 import { openFiles } from '../../../runtime/files.ts';
 import type { Manifest } from '../../../runtime/manifest.ts';
 import { sizeText } from '../console.ts';
-import { openSubject } from '../subject.ts';
+import { UsageError } from '../errors.ts';
+import { type Subject, importSheets, openSubject } from '../subject.ts';
+import { tellWarnings } from '../warnings.ts';
 import type { Context, RunFlags } from './context.ts';
+import { sheetRows, sheetText } from './inspect-sheets.ts';
+
+interface SheetFlags {
+  /** True without a file. */
+  readonly sheet?: string | true;
+}
 
 interface PartRow {
   readonly name: string;
@@ -39,16 +47,35 @@ interface Report {
 /** `cograph inspect`: parts, shapes, parameters, bytes, KV bytes per token. */
 export async function inspectCommand(
   place: string,
-  flags: Pick<RunFlags, 'checkpoint'>,
+  flags: Pick<RunFlags, 'checkpoint'> & SheetFlags,
   { console, json }: Context,
 ): Promise<unknown> {
   const subject = await openSubject(place, flags);
+  if (flags.sheet !== undefined)
+    return inspectSheets(place, subject, flags.sheet, { console, json });
   const report =
     subject.kind === 'bundle'
       ? ofBundle((await openFiles(subject.place)).manifest)
       : ofModel(subject.bound, subject.checkpoint);
   if (!json) console.out(`${textOf(report)}\n`);
   return report;
+}
+
+/** Every property that a sheet gives a part, and the rule that it came from. */
+async function inspectSheets(
+  place: string,
+  subject: Subject,
+  flag: string | true,
+  { console, json }: Pick<Context, 'console' | 'json'>,
+): Promise<unknown> {
+  if (subject.kind === 'bundle') {
+    throw new UsageError('usage/bundle', `${place} is a bundle: sheets are those of a model.ts`);
+  }
+  const more = flag === true ? [] : await importSheets(flag);
+  const { model, sheets, warnings } = readSheets(subject.bound, more);
+  const rows = sheetRows(sheets, model.name);
+  if (!json) console.out(`${sheetText(rows)}\n`);
+  return { name: model.name, sheet: rows, warnings: tellWarnings(warnings, console) };
 }
 
 function ofBundle(m: Manifest): Report {
