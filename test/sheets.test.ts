@@ -1,5 +1,8 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { makeLog } from '../compiler/base/diagnostic.ts';
+import { checkModel } from '../compiler/2-model/check.ts';
+import { resolveSheets } from '../compiler/2-model/sheets.ts';
 import { showSheetValue } from '../compiler/base/sheet-values.ts';
 import { bfloatOf, halfOf } from '../compiler/8-bundle/convert.ts';
 import { halfToFloat } from '../compiler/8-bundle/pack.ts';
@@ -189,8 +192,14 @@ test('61 layers of experts resolve within milliseconds', () => {
   const sheets = [
     precision`** { weights: bf16 } layers[3..].moe { weights: f16 } :linear { weights: f32 }`,
   ];
-  readSheets(large, sheets);
-  const began = performance.now();
-  readSheets(large, sheets);
-  expect(performance.now() - began).toBeLessThan(150);
+  const log = makeLog();
+  const checked = checkModel(large, log);
+  if (!checked) throw new Error('no model');
+  // The best of some: others use the machine too.
+  const times = Array.from({ length: 5 }, () => {
+    const began = performance.now();
+    resolveSheets(checked, sheets, log);
+    return performance.now() - began;
+  });
+  expect(Math.min(...times)).toBeLessThan(60);
 });
