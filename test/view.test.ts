@@ -1,16 +1,24 @@
 /** The page of a model in a real browser: what it shows, how it is used, and that it is alone. */
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Browser, type Page, chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { deepseekV3 } from '../bench/check-time.ts';
 import bard from '../examples/bard/model.ts';
 import { makeLog } from '../compiler/base/diagnostic.ts';
 import { viewCommand } from '../compiler/cli/commands/view.ts';
 import { checkModel } from '../compiler/2-model/check.ts';
 import type { Model } from '../compiler/2-model/model.ts';
 import { partCosts } from '../compiler/3-graph/part-cost.ts';
-import type { BoundModel } from '../compiler/index.ts';
+import { type BoundModel, bind, block, model } from '../compiler/index.ts';
 import type { ViewData } from '../compiler/view/data.ts';
 import { pageOf } from '../compiler/view/page.ts';
 import { viewModel } from '../compiler/view/scopes.ts';
@@ -33,6 +41,29 @@ function checked(bound: BoundModel): Model {
 }
 
 const dataOf = (bound: BoundModel): ViewData => viewModel(checked(bound), { context: 512 });
+
+const dense = block`
+  dense(x: [t, d]; inner: int) -> [t, d] {
+    weight up: [inner, d], down: [d, inner]
+    return (x @ up.T) @ down.T
+  }
+`;
+
+/** `mlp` is called twice in a layer, `outer` in each layer and behind them. */
+const twice = bind(
+  model`
+  twice(ids: i32 [t]) -> [t, 10] {
+    weight embed: [10, 4]
+    use outer = ${dense}(inner = 5)
+    x = embed[ids]
+    repeat layers[l: 3] {
+      use mlp = ${dense}(inner = 7)
+      x = mlp(mlp(outer(x)))
+    }
+    return outer(x) @ embed.T
+  }
+`,
+);
 
 describe('data', () => {
   const data = dataOf(wide);
@@ -77,6 +108,29 @@ describe('data', () => {
     ]);
   });
 
+  test('of DeepSeek-V3 is as large as its authors say, and small', () => {
+    const v3 = dataOf(deepseekV3());
+    expect(v3.total[0] / 1e9).toBeCloseTo(671, 0);
+    expect(v3.scopes.filter((s) => s.kind === 'layers').map((s) => s.path)).toEqual([
+      'layers[0..2]',
+      'layers[3..60]',
+    ]);
+    expect(pageOf(v3).length).toBeLessThan(200_000);
+  });
+
+  test('says of experts, of their routers and of what is around them what lies ahead', () => {
+    const { scopes } = dataOf(deepseekV3());
+    const told = scopes.filter((s) => s.ahead.length > 0);
+    expect(told.map((s) => s.title)).toEqual(['deepseek', 'layers[3..60]', 'gate', 'moe']);
+    const from = "the layer's attention";
+    for (const { ahead } of told) {
+      expect(ahead).toEqual([{ users: 'layers 3..60', from, layers: 0, flops: 0, bytes: 0 }]);
+    }
+    const router = dataOf(bard).scopes.find((s) => s.title === 'router');
+    expect(router?.ahead[0]?.from).toBe("the layer's input");
+    expect(router?.ahead[0]?.flops).toBeGreaterThan(0);
+  });
+
   test('says of figures what the cost function says', () => {
     const { total } = partCosts(checked(wide), { keys: 512 });
     expect(data.total.slice(0, 3)).toEqual([total.parameters, total.bytes, total.flops]);
@@ -90,6 +144,12 @@ const context = {
   json: false,
   signal: new AbortController().signal,
 };
+const out = join(folder, 'out.html');
+// The command's report is what it prints as JSON.
+const partsIn = (report: unknown): { total: number[]; paths: string[] } => {
+  const { total, scopes } = report as ViewData;
+  return { total: total.slice(0, 3), paths: scopes.map((s) => s.path) };
+};
 const never = (): never => {
   throw new Error('no progress here');
 };
@@ -101,6 +161,30 @@ describe('the command', () => {
     expect(report).toMatchObject({ out, bound: true, context: 64 });
     expect(readFileSync(out, 'utf8')).toMatch(/^<!doctype html>/);
     expect(readdirSync(join(folder, 'llama'))).toEqual(['page.html']);
+  });
+
+  test('needs no weights: a folder of a config alone, a model file without a checkpoint', async () => {
+    const plain = join(folder, 'plain');
+    mkdirSync(plain);
+    copyFileSync(join(fixture('goldens/llama'), 'config.json'), join(plain, 'config.json'));
+    const full = await viewCommand(fixture('goldens/llama'), { out, context: 64 }, context);
+    const bare = await viewCommand(plain, { context: 64 }, context);
+    expect(bare).toMatchObject({ out: join(plain, 'model.html'), bound: false });
+    expect(partsIn(bare)).toEqual(partsIn(full));
+
+    const file = join(plain, 'tiny.ts');
+    const index = new URL('../compiler/index.ts', import.meta.url).href;
+    writeFileSync(
+      file,
+      `import { bind, model } from '${index}';
+       export default bind(model\`tiny(ids: i32 [t]) -> [t, 8] {
+         weight embed: [8, 4]
+         return embed[ids] @ embed.T
+       }\`);`,
+    );
+    const report = await viewCommand(file, { context: 64 }, context);
+    expect(report).toMatchObject({ out: join(plain, 'tiny.html'), bound: false, name: 'tiny' });
+    expect(partsIn(report).total.slice(0, 2)).toEqual([32, 128]);
   });
 
   test('writes over no folder', async () => {
@@ -150,6 +234,7 @@ describe.skipIf(executable === undefined)('in Chromium', () => {
   test.each([
     ['bard', bard, 'f32[t, 192]', 'experts'],
     ['wide', wide, 'f32[t, 7168]', 'experts'],
+    ['deepseek-v3', deepseekV3(), 'f32[t, 7168]', 'moe'],
   ])('%s: layers open by keyboard, their edges have shapes', async (name, bound, type, part) => {
     const { page, faults } = await show(name, dataOf(bound));
     expect(await types(page)).toContain(type);
@@ -186,6 +271,51 @@ describe.skipIf(executable === undefined)('in Chromium', () => {
       [experts?.parameters, experts?.bytes, experts?.flops].map((x) => 58 * (x ?? 0)),
     );
     expect(faults).toEqual([]);
+    await page.close();
+  });
+
+  test('a part that is called twice counts its parameters once, and one around layers once', async () => {
+    const { page, faults } = await show('twice', dataOf(twice));
+    const { total } = partCosts(checked(twice), { keys: 512 });
+    const figures = (has: string) =>
+      page
+        .locator('tr[data-row]', { hasText: has })
+        .evaluateAll((rows) =>
+          rows.map((r) =>
+            [...r.querySelectorAll('[data-value]')].map((e) =>
+              Number(e.getAttribute('data-value')),
+            ),
+          ),
+        );
+    await page.fill('#search', 'up');
+    const [flopsOfMlp, flopsOfOuter] = [4 * 4 * 7, 4 * 4 * 5];
+    expect(await figures('mlp')).toEqual([[3 * 56, 3 * 224, 3 * 2 * flopsOfMlp]]);
+    expect(await figures('outer')).toEqual([
+      [40, 160, 3 * flopsOfOuter],
+      [40, 160, flopsOfOuter],
+    ]);
+    expect(await figures('twice')).toEqual([[total.parameters, total.bytes, total.flops]]);
+    await page.fill('#search', '');
+    await page.locator('#canvas g.layers').click();
+    await page.locator('#level').click();
+    const [first, second] = await page.locator('#canvas g.part[aria-label^="mlp,"]').all();
+    const details = page.locator('#details');
+    await first?.click();
+    const text = await details.textContent();
+    expect(text).toContain('In all, 6 times');
+    await second?.click();
+    expect(await details.textContent()).toBe(text);
+    expect(faults).toEqual([]);
+    await page.close();
+  });
+
+  test('details of a router say what lies between its choice and the use', async () => {
+    const { page } = await show('ahead', dataOf(deepseekV3()));
+    await page.fill('#search', 'gate');
+    await page.locator('tr[data-row]', { hasText: 'biasedSigmoid' }).first().click();
+    const details = await page.locator('#details').textContent();
+    expect(details).toContain("layers 3..60: chosen fromthe layer's attention");
+    expect(details).toContain('0: used at once');
     await page.close();
   });
 

@@ -36,6 +36,13 @@ export interface Lookahead extends Distance {
   readonly beforeLayers: boolean;
 }
 
+export const sourceTexts = {
+  ids: 'token ids',
+  earlier: 'an earlier layer',
+  input: "the layer's input",
+  attention: "the layer's attention",
+} as const satisfies Record<Lookahead['source'], string>;
+
 export interface LookaheadOptions {
   /** Cached entries that the decoded token sees. */
   readonly keys: number;

@@ -66,7 +66,8 @@ export function partCosts(model: Model, { keys, dtypeOf }: PartCostOptions): Mod
   const bodies = new Map<Body, PartCost>();
   const runs = new Map<Run, PartCost>();
   const counted = new Set<string>();
-  const inside = new Map<Instance, PartCost>();
+  // By path: layers hold copies of what they use of a body around them.
+  const inside = new Map<string, PartCost>();
   const sizes = new Map([
     ['t', 1],
     ['r', 1],
@@ -120,10 +121,13 @@ export function partCosts(model: Model, { keys, dtypeOf }: PartCostOptions): Mod
 
   /** One call's figures; parameters once. */
   function instanceCost(i: Instance): PartCost {
-    const had = inside.get(i);
-    if (had) return had;
+    const had = inside.get(i.path);
+    if (had) {
+      bodies.set(i.body, had);
+      return had;
+    }
     const cost = bodyCost(i.body, i.results, []);
-    inside.set(i, cost);
+    inside.set(i.path, cost);
     return cost;
   }
 
@@ -158,7 +162,7 @@ export function partCosts(model: Model, { keys, dtypeOf }: PartCostOptions): Mod
         ops.set(e, own);
         for (const x of e.inputs) {
           const w = weightIn(x);
-          if (w) owned(weights, w, own, frames, (b) => b.weights.includes(w));
+          if (w) owned(weights, w, own, frames, (b) => b.weights);
         }
         return addCost(before, own);
       }
@@ -168,21 +172,25 @@ export function partCosts(model: Model, { keys, dtypeOf }: PartCostOptions): Mod
           noPartCost,
         );
         const one = { ...instanceCost(e.instance), parameters: 0, bytes: 0 };
-        owned(instances, e.instance, one, frames, (b) => b.instances.includes(e.instance));
+        owned(instances, e.instance, one, frames, (b) => b.instances);
         return addCost(before, one);
       }
     }
   }
 
   /** Adds to a thing's figures as often as its owner's body sees it happen. */
-  function owned<T>(
+  function owned<T extends { readonly path: string }>(
     all: Map<T, PartCost>,
-    thing: T,
+    { path }: T,
     cost: PartCost,
     frames: readonly Frame[],
-    owns: (body: Body) => boolean,
+    ownOf: (body: Body) => readonly T[],
   ): void {
-    const owner = frames.findIndex((f) => owns(f.body));
+    const own = (f: Frame): T | undefined => ownOf(f.body).find((x) => x.path === path);
+    const owner = frames.findIndex(own);
+    const [thing] = frames.flatMap((f) => own(f) ?? []);
+    // What an instance reads of the body around it is that body's to tell.
+    if (thing === undefined) return;
     const times = frames.slice(owner + 1).reduce((n, f) => n * f.times, 1);
     all.set(thing, addCost(all.get(thing) ?? noPartCost, cost, times));
   }

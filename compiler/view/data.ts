@@ -29,8 +29,8 @@ export interface Scope {
   readonly title: string;
   /** The block's name, or how the layers follow each other. */
   readonly note: string;
-  /** Executions for one token of the model. */
-  readonly times: number;
+  /** Layers that it stands for; 1 for all else. */
+  readonly count: number;
   readonly params: readonly Named[];
   /** Of one execution. */
   readonly cost: Figures;
@@ -41,6 +41,21 @@ export interface Scope {
   readonly precision: string;
   /** Precision and placement, as far as something says them. */
   readonly properties: readonly Named[];
+  /** Of experts and routers: what lies between a choice and its use. */
+  readonly ahead: readonly Ahead[];
+}
+
+/** One token's work between "these experts" and "their weights", of layers that are alike. */
+export interface Ahead {
+  /** The layers that use. */
+  readonly users: string;
+  /** What the choice is made from. */
+  readonly from: string;
+  /** Ends of layers between. */
+  readonly layers: number;
+  readonly flops: number;
+  /** Of weights and state read meanwhile. */
+  readonly bytes: number;
 }
 
 export interface ViewWeight {
@@ -70,6 +85,8 @@ export interface ViewNode {
   readonly cost: Figures;
   /** kind `part`: the scope inside. */
   readonly scope?: number;
+  /** The part is declared in a body around this one: its parameters are there once. */
+  readonly elsewhere?: true;
 }
 
 export interface ViewEdge {

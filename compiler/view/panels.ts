@@ -4,11 +4,11 @@ var open = new Set(), chosen = '', focused = '', zoom = 1, fitted = true, unfold
 function scopeAt(key) {
   return key.split('/').slice(1).reduce(function (s, i) { return data.scopes[s.nodes[i].scope]; }, data.scopes[0]);
 }
-var times = function (c, k, calls) { return c.map(function (x, i) { return x * k * (i < 2 ? 1 : calls); }); };
+var times = function (c, copies, runs) { return c.map(function (x, i) { return x * (i < 2 ? copies : runs); }); };
 var plus = function (a, b) { return a.map(function (x, i) { return i < 2 ? x : x + b[i]; }); };
 /** Rows of the tree: figures are of the whole model, so that children sum up to their part. */
-function rowOf(key, scope, label, total, factor, calls, depth) {
-  var row = { key: key, scope: scope, label: label, note: scope.note, total: total, depth: depth, kids: [], times: factor * calls, path: scope.path || scope.title };
+function rowOf(key, scope, label, total, copies, runs, depth) {
+  var row = { key: key, scope: scope, label: label, note: scope.note, total: total, depth: depth, kids: [], times: runs, path: scope.path || scope.title };
   var by = new Map();
   scope.nodes.forEach(function (node, i) {
     if (node.kind !== 'part') return;
@@ -17,15 +17,26 @@ function rowOf(key, scope, label, total, factor, calls, depth) {
     else by.set(node.scope, { i: i, node: node, cost: node.cost, calls: 1 });
   });
   by.forEach(function (v) {
-    var inner = data.scopes[v.node.scope];
-    row.kids.push(rowOf(key + '/' + v.i, inner, v.node.label, times(v.cost, factor, calls), factor * (inner.times / scope.times), calls * v.calls, depth + 1));
+    var inner = data.scopes[v.node.scope], held = v.node.elsewhere ? 1 : copies;
+    row.kids.push(rowOf(key + '/' + v.i, inner, v.node.label, times(v.cost, held, runs), held * inner.count, runs * inner.count * v.calls, depth + 1));
   });
   scope.weights.forEach(function (w) {
-    row.kids.push({ key: key + '#' + w.path, weight: w, scope: scope, label: w.name, note: w.type, total: times(w.cost, factor, calls), depth: depth + 1, kids: [], times: factor * calls, path: w.path });
+    row.kids.push({ key: key + '#' + w.path, weight: w, scope: scope, label: w.name, note: w.type, total: times(w.cost, copies, runs), depth: depth + 1, kids: [], times: runs, path: w.path });
   });
   return row;
 }
 var tree = rowOf('', data.scopes[0], data.name, data.total, 1, 1, 0);
+/** A part that is called twice has one row: that of the first call. */
+function rowKey(key) {
+  var parts = key.split('#'), out = '', scope = data.scopes[0];
+  parts[0].split('/').slice(1).forEach(function (i) {
+    var inner = scope.nodes[i].scope;
+    if (inner !== undefined) i = scope.nodes.findIndex(function (n) { return n.scope === inner; });
+    out += '/' + i;
+    scope = data.scopes[inner];
+  });
+  return parts.length > 1 ? out + '#' + parts[1] : out;
+}
 var rowsByKey = new Map();
 (function index(row) { rowsByKey.set(row.key, row); row.kids.forEach(index); })(tree);
 var columns = [['parameters', 0, countText], ['bytes', 1, sizeText], ['FLOPs', 2, countText]];
@@ -60,8 +71,8 @@ function drawTree() {
   visit(tree);
   body.replaceChildren.apply(body, shown.map(function (row) {
     var isOpen = unfolded.has(row.key) || !!filter;
-    return html('tr', { class: 'row', role: 'row', tabindex: row.key === chosen || (!chosen && row === tree) ? 0 : -1, 'data-row': row.key, 'aria-level': row.depth + 1,
-      'aria-selected': String(row.key === chosen), 'aria-expanded': row.kids.length ? String(isOpen) : null, title: row.path + ' ' + row.note,
+    return html('tr', { class: 'row', role: 'row', tabindex: row.key === rowKey(chosen) || (!chosen && row === tree) ? 0 : -1, 'data-row': row.key, 'aria-level': row.depth + 1,
+      'aria-selected': String(row.key === rowKey(chosen)), 'aria-expanded': row.kids.length ? String(isOpen) : null, title: row.path + ' ' + row.note,
       on: { click: function () { reveal(row.key); }, keydown: function (e) { treeKey(e, row); } } }, [
       html('td', { style: 'padding-left:' + (10 + row.depth * 14) + 'px' }, [
         html('span', { class: 'twist', on: { click: function (e) { e.stopPropagation(); fold(row.key); } } }, [row.kids.length ? (isOpen ? '▾' : '▸') : '']),
@@ -109,7 +120,7 @@ function reveal(key) {
 function choose(key) {
   var held = document.activeElement, within = held && held.getAttribute && held.getAttribute('data-key');
   chosen = key;
-  parentsOf(key).forEach(function (k) { unfolded.add(k); });
+  parentsOf(rowKey(key)).forEach(function (k) { unfolded.add(k); });
   drawTree(); if (fitted) fit(); else drawCanvas(); drawDetails(); drawCrumbs();
   if (within) { var g = document.querySelector('#canvas [data-key="' + CSS.escape(within) + '"]'); if (g) g.focus({ preventScroll: true }); }
 }
@@ -135,9 +146,16 @@ function costRows(c, total) {
     { name: 'stored', value: of(1, sizeText) }, { name: 'FLOPs', value: of(2, flopText) },
     { name: 'weights read', value: of(3, sizeText) }, { name: 'state moved', value: of(4, sizeText) }, { name: 'activations', value: of(5, sizeText) }];
 }
+function aheadRows(all) {
+  return all.reduce(function (rows, a) {
+    var far = (a.layers === 1 ? '1 layer' : a.layers + ' layers') + ', ' + flopText(a.flops) + ', ' + sizeText(a.bytes) + ' read';
+    return rows.concat([{ name: a.users + ': chosen from', value: a.from },
+      { name: 'until use', value: a.layers + a.flops + a.bytes ? far : '0: used at once' }]);
+  }, []);
+}
 function drawDetails() {
   var box = document.getElementById('details'), parts = chosen.split('#'), key = parts[0], out = [];
-  var row = rowsByKey.get(chosen), up = key.lastIndexOf('/');
+  var row = rowsByKey.get(rowKey(chosen)), up = key.lastIndexOf('/');
   var node = key === '' ? null : scopeAt(key.slice(0, up)).nodes[key.slice(up + 1)];
   if (row && row.weight) {
     var w = row.weight;
@@ -150,11 +168,12 @@ function drawDetails() {
       list('Operands', node.operands.map(function (o) { var at = o.indexOf(': '); return at < 0 ? { name: 'number', value: o } : { name: o.slice(0, at), value: o.slice(at + 2) }; })),
       list('Attributes', node.attrs), node.kind === 'op' ? list('Cost of one token, once', costRows(node.cost).slice(2)) : []);
   } else {
-    var scope = scopeAt(key), n = row ? row.times : scope.times;
+    var scope = scopeAt(key), n = row.times;
     out = [html('h2', {}, [scope.path || scope.title]), html('div', { class: 'soft' }, [scope.kind === 'block' ? 'block ' + scope.note : scope.note])].concat(
-      list(n > 1 ? 'In all, ' + n + ' times' : 'Cost of one token', costRows(row ? row.total : node.cost, true)),
+      list(n > 1 ? 'In all, ' + n + ' times' : 'Cost of one token', costRows(row.total, true)),
       n > 1 ? list('One of them', costRows(scope.cost)) : [],
       list('Takes', scope.nodes.filter(function (x) { return x.kind === 'input'; }).map(function (x) { return { name: x.label, value: x.ports[0].type }; })),
+      list('Lookahead of experts', aheadRows(scope.ahead)),
       list('Precision and placement', scope.properties), list('Parameters', scope.params),
       scope.weights.length ? [html('h3', {}, ['Weights'])].concat(scope.weights.map(function (w) {
         return html('div', { class: 'card' }, [html('code', {}, [w.name]), ' ' + w.type, html('div', { class: 'soft' }, [w.source + ' · ' + sizeText(w.cost[1]) + ' · ' + flopText(w.cost[2])])]);

@@ -6,6 +6,7 @@ import type { Body, Instance, Model, Repeat, TypedExpr, WeightDecl } from '../2-
 import { weightsOf } from '../2-model/weights.ts';
 import { type PartCost, addCost, noPartCost, partCosts, weightIn } from '../3-graph/part-cost.ts';
 import { opOf } from '../ops/index.ts';
+import { aheadOf, withRouters } from './ahead.ts';
 import {
   type Named,
   type Port,
@@ -31,6 +32,7 @@ type NodeDraft = Omit<ViewNode, 'ports' | 'operands'> & {
 
 /** A scope that is being drawn. */
 interface Sheet {
+  readonly owned: readonly Instance[];
   readonly nodes: NodeDraft[];
   readonly edges: ViewEdge[];
   readonly names: Map<string, Ref>;
@@ -43,36 +45,37 @@ interface Sheet {
 export function viewModel(model: Model, options: ViewOptions): ViewData {
   const { context: keys, dtypeOf, propertiesOf } = options;
   const cost = partCosts(model, { keys, ...(dtypeOf ? { dtypeOf } : {}) });
+  const aheadIn = aheadOf(model, { keys, ...(dtypeOf ? { dtypeOf } : {}) });
   const scopes: Scope[] = [];
-  const numbers = new Map<Instance, number>();
+  const numbers = new Map<string, number>();
   modelScope();
   return {
     name: model.name,
     context: keys,
     bound: dtypeOf !== undefined,
     total: figuresOf(cost.total),
-    scopes,
+    scopes: withRouters(scopes),
   };
 
   function modelScope(): void {
-    const sheet = emptySheet();
+    const sheet = emptySheet(model.body);
     for (const i of model.inputs) input(sheet, i.name, i.type);
-    add(0, { kind: 'model', path: '', title: model.name, note: 'model', times: 1 }, model.body);
-    draw(sheet, model.body, model.results, 1, 1);
+    add(0, { kind: 'model', path: '', title: model.name, note: 'model', count: 1 }, model.body);
+    draw(sheet, model.body, model.results, 1);
     finish(0, sheet, { params: paramsOf(model.params), cost: figuresOf(cost.total) });
   }
 
-  function instanceScope(i: Instance, times: number, count: number): number {
-    const had = numbers.get(i);
+  function instanceScope(i: Instance, count: number): number {
+    const had = numbers.get(i.path);
     if (had !== undefined) return had;
     const at = scopes.length;
-    numbers.set(i, at);
+    numbers.set(i.path, at);
     const path = selectorOf(i.path, count);
     const title = path.split('.').at(-1) ?? path;
-    add(at, { kind: 'block', path, title, note: i.block, times }, i.body, count, i.path);
-    const sheet = emptySheet();
+    add(at, { kind: 'block', path, title, note: i.block, count: 1 }, i.body, count, i.path);
+    const sheet = emptySheet(i.body);
     for (const p of i.inputs) input(sheet, p.name, p.type);
-    draw(sheet, i.body, i.results, times, count);
+    draw(sheet, i.body, i.results, count);
     finish(at, sheet, { params: paramsOf(i.params), cost: figuresOf(bodyCost(i.body)) });
     return at;
   }
@@ -84,7 +87,7 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
   /** Takes the scope's number before those inside of it. */
   function add(
     at: number,
-    head: Pick<Scope, 'kind' | 'path' | 'title' | 'note' | 'times'>,
+    head: Pick<Scope, 'kind' | 'path' | 'title' | 'note' | 'count'>,
     body: Body,
     count = 1,
     modelPath = head.path,
@@ -105,6 +108,7 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
       edges: [],
       precision: typesOf(allWeights(body)),
       properties: [...stored(allWeights(body)), ...(propertiesOf?.(modelPath) ?? unplaced)],
+      ahead: aheadIn(allWeights(body).map((w) => w.path)),
     };
   }
 
@@ -127,29 +131,23 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
     return `${dtypeOf?.(w.path) ?? w.type.dtype}${showShape(w.type.shape)}`;
   }
 
-  function draw(
-    sheet: Sheet,
-    body: Body,
-    results: readonly TypedExpr[],
-    times: number,
-    count: number,
-  ): void {
+  function draw(sheet: Sheet, body: Body, results: readonly TypedExpr[], count: number): void {
     for (const s of body.statements) {
       if (s.kind === 'repeat') {
-        drawRepeat(sheet, s, times);
+        drawRepeat(sheet, s);
         continue;
       }
-      const refs = many(sheet, s.value, times, count);
+      const refs = many(sheet, s.value, count);
       s.names.forEach((name, i) => bindName(sheet, name, present(refs[i], name)));
     }
     results.forEach((r, i) => {
       const label = results.length === 1 ? 'return' : `return ${i}`;
-      output(sheet, label, one(sheet, r, times, count));
+      output(sheet, label, one(sheet, r, count));
     });
   }
 
   /** A box for each body of a run; what is carried goes from box to box and back. */
-  function drawRepeat(sheet: Sheet, repeat: Repeat, times: number): void {
+  function drawRepeat(sheet: Sheet, repeat: Repeat): void {
     for (const run of repeat.runs) {
       const boxes: number[] = [];
       const given = new Map<string, Ref>();
@@ -161,8 +159,7 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
         )[0];
         const path = `${name}[${layers}]`;
         const note = run.count === 1 ? 'one layer' : `×${run.count}`;
-        const inside = times * run.count;
-        add(at, { kind: 'layers', path, title: path, note, times: inside }, body, run.count);
+        add(at, { kind: 'layers', path, title: path, note, count: run.count }, body, run.count);
         const node = push(sheet, {
           kind: 'part',
           label: path,
@@ -171,7 +168,7 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
         });
         boxes.push(node);
         const inner: Sheet = {
-          ...emptySheet(),
+          ...emptySheet(body),
           outside: (n) => {
             const ref = find(sheet, n);
             if (ref.kind === 'text') return ref;
@@ -179,7 +176,7 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
             return inputOf(inner, n, ref.type);
           },
         };
-        draw(inner, body, [], inside, run.count);
+        draw(inner, body, [], run.count);
         const before = new Map(inner.names);
         for (const { name: carried, type } of repeat.carried) {
           const next = before.get(carried);
@@ -203,19 +200,19 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
     }
   }
 
-  function one(sheet: Sheet, e: TypedExpr, times: number, count: number): Ref {
-    return present(many(sheet, e, times, count)[0]);
+  function one(sheet: Sheet, e: TypedExpr, count: number): Ref {
+    return present(many(sheet, e, count)[0]);
   }
 
-  function many(sheet: Sheet, e: TypedExpr, times: number, count: number): readonly Ref[] {
+  function many(sheet: Sheet, e: TypedExpr, count: number): readonly Ref[] {
     const had = sheet.done.get(e);
     if (had) return had;
-    const refs = drawn(sheet, e, times, count);
+    const refs = drawn(sheet, e, count);
     if (e.kind !== 'local') sheet.done.set(e, refs);
     return refs;
   }
 
-  function drawn(sheet: Sheet, e: TypedExpr, times: number, count: number): readonly Ref[] {
+  function drawn(sheet: Sheet, e: TypedExpr, count: number): readonly Ref[] {
     switch (e.kind) {
       case 'local':
         return [find(sheet, e.name)];
@@ -226,7 +223,7 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
       case 'step':
         return [{ kind: 'text', text: `${e.field}: ${e.types.map(showType).join(', ')}` }];
       case 'pick':
-        return [present(many(sheet, e.from, times, count)[e.index])];
+        return [present(many(sheet, e.from, count)[e.index])];
       case 'op': {
         const w = weightIn(e);
         if (w) return [{ kind: 'text', text: weightText(w, ` ${e.op}`) }];
@@ -237,18 +234,19 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
           attrs: attrsOf(e),
           cost: figuresOf({ ...noPartCost, ...own }),
         };
-        return nodeOf(sheet, node, e, times, count);
+        return nodeOf(sheet, node, e, count);
       }
       case 'call': {
         const inside = e.instance;
-        const scope = instanceScope(inside, times, count);
+        const scope = instanceScope(inside, count);
         const node = {
           kind: 'part' as const,
           label: present(scopes[scope]).title,
           scope,
           cost: figuresOf(bodyCost(inside.body)),
+          ...(sheet.owned.includes(inside) ? {} : { elsewhere: true as const }),
         };
-        return nodeOf(sheet, node, e, times, count);
+        return nodeOf(sheet, node, e, count);
       }
     }
   }
@@ -257,10 +255,9 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
     sheet: Sheet,
     node: Pick<ViewNode, 'kind' | 'label' | 'cost'> & Partial<ViewNode>,
     e: Extract<TypedExpr, { kind: 'op' | 'call' }>,
-    times: number,
     count: number,
   ): readonly Ref[] {
-    const refs = e.inputs.map((x) => one(sheet, x, times, count));
+    const refs = e.inputs.map((x) => one(sheet, x, count));
     const types = e.types.map(showType);
     const at = push(sheet, { ...node, ports: types.map((type) => ({ name: '', type })) });
     refs.forEach((r) => join(sheet, r, at));
@@ -291,7 +288,13 @@ const allWeights = (body: Body): readonly WeightDecl[] =>
 /** Where nothing places a part. */
 const unplaced: readonly Named[] = [{ name: 'placement', value: 'left to the planner' }];
 
-const emptySheet = (): Sheet => ({ nodes: [], edges: [], names: new Map(), done: new Map() });
+const emptySheet = (body: Body): Sheet => ({
+  owned: body.instances,
+  nodes: [],
+  edges: [],
+  names: new Map(),
+  done: new Map(),
+});
 
 function push(sheet: Sheet, node: Pick<ViewNode, 'kind' | 'label'> & Partial<ViewNode>): number {
   const full = { attrs: [], cost: figuresOf(noPartCost), ...node };

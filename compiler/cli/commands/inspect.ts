@@ -6,7 +6,7 @@ import { nameAt } from '../../2-model/model.ts';
 import type { BoundWeights } from '../../2-model/bind-weights.ts';
 import type { Model } from '../../2-model/model.ts';
 import { costOf } from '../../3-graph/cost.ts';
-import { type Lookahead, lookaheads } from '../../3-graph/lookahead.ts';
+import { type Lookahead, lookaheads, sourceTexts } from '../../3-graph/lookahead.ts';
 import { compileProgram, readSheets } from '../../compile.ts';
 import { openFiles } from '../../../runtime/files.ts';
 import type { Manifest } from '../../../runtime/manifest.ts';
@@ -155,13 +155,6 @@ function textOf(r: Report): string {
   ].join('\n');
 }
 
-const sources = {
-  ids: 'token ids',
-  earlier: 'an earlier layer',
-  input: "the layer's input",
-  attention: "the layer's attention",
-} as const satisfies Record<Lookahead['source'], string>;
-
 /** Layers that are alike in a line each. */
 function lookaheadLines(all: readonly Lookahead[]): readonly string[] {
   const groups = new Map<string, Lookahead[]>();
@@ -178,7 +171,7 @@ function lookaheadLines(all: readonly Lookahead[]): readonly string[] {
 }
 
 function lookaheadText(a: Lookahead): string {
-  const from = `chosen from ${sources[a.source]}${a.beforeLayers ? ', before the first layer' : ''}`;
+  const from = `chosen from ${sourceTexts[a.source]}${a.beforeLayers ? ', before the first layer' : ''}`;
   if (a.flops === 0 && a.layers === 0) return `${from}; lookahead 0: used at once`;
   const layers = a.layers === 1 ? '1 layer' : `${a.layers} layers`;
   const bytes = sizeText(a.weightBytes + a.stateBytes);
