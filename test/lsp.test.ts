@@ -228,6 +228,19 @@ test('an outline lists the templates', async () => {
   expect(found.map((s) => [s.name, s.detail])).toEqual([['net', 'model']]);
 });
 
+test('formatting edits the templates alone, as cograph fmt does', async () => {
+  const format = (): Promise<{ range: Location['range']; newText: string }[]> =>
+    client.sendRequest('textDocument/formatting', {
+      textDocument: { uri: uriOf('net.ts') },
+      options: { tabSize: 2, insertSpaces: true },
+    });
+  expect(await format()).toEqual([]);
+  const untidy = net.replace('x = embed[ids]', 'x=embed[ ids ]').replace('import {', 'import   {');
+  await change('net.ts', untidy);
+  expect(apply(untidy, await format())).toBe(untidy.replace('x=embed[ ids ]', 'x = embed[ids]'));
+  await change('net.ts', net);
+});
+
 test('a hover right after an edit, in a large model of the library, takes at most 50 ms', async () => {
   const path = join(root, 'stdlib/families/step3.ts');
   const text = readFileSync(path, 'utf8');

@@ -16,6 +16,7 @@ import {
 import { type Range, TextDocument } from 'vscode-languageserver-textdocument';
 import type { Diagnostic } from '../base/diagnostic.ts';
 import { completionsAt, outlineOf } from '../editor/complete.ts';
+import { formatFile } from '../editor/format.ts';
 import { hoverAt } from '../editor/hover.ts';
 import { definitionAt, referencesAt, renameAt, renameable } from '../editor/references.ts';
 import { type Place, makeWorkspace } from '../editor/workspace.ts';
@@ -59,6 +60,7 @@ function listen(connection: Connection): void {
         renameProvider: { prepareProvider: true },
         completionProvider: { triggerCharacters: ['(', ':', '.', ' '] },
         documentSymbolProvider: true,
+        documentFormattingProvider: true,
       },
     };
   });
@@ -201,6 +203,15 @@ function listen(connection: Connection): void {
         selectionRange: rangeIn({ path, ...text.tagRange }),
       };
     });
+  });
+  connection.onDocumentFormatting(({ textDocument }) => {
+    const document = documents.get(textDocument.uri);
+    if (!document) return null;
+    const { edits } = formatFile(pathOf(textDocument.uri), document.getText());
+    return edits.map((e) => ({
+      range: { start: document.positionAt(e.start), end: document.positionAt(e.end) },
+      newText: e.text,
+    }));
   });
 
   documents.listen(connection);

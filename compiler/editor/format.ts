@@ -3,10 +3,17 @@ import { type Diagnostic, makeLog } from '../base/diagnostic.ts';
 import { formatText } from '../1-syntax/format.ts';
 import { type TemplateText, readTemplates } from './templates.ts';
 
+/** A template's new layout, in place of the text from `start` to `end`. */
+export interface Edit {
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+}
+
 export interface Formatted {
   readonly text: string;
-  /** Templates whose layout changed. */
-  readonly changed: number;
+  /** One for each template whose layout changes, in order. */
+  readonly edits: readonly Edit[];
   /** Mistakes of the templates that were left as they are for them. */
   readonly mistakes: readonly Diagnostic[];
 }
@@ -15,20 +22,20 @@ export interface Formatted {
 export function formatFile(file: string, text: string): Formatted {
   const { templates } = readTemplates(file, text);
   const mistakes: Diagnostic[] = [];
+  const edits: Edit[] = [];
   let out = '';
   let from = 0;
-  let changed = 0;
   for (const t of templates) {
     if (!t.closed || t.raw.start < from) continue;
     const log = makeLog();
-    const laid = formatTemplate(t, text, log);
-    mistakes.push(...log.diagnostics());
     const had = text.slice(t.raw.start, t.raw.end);
-    if (laid !== undefined && laid !== had) changed++;
-    out += text.slice(from, t.raw.start) + (laid ?? had);
+    const laid = formatTemplate(t, text, log) ?? had;
+    mistakes.push(...log.diagnostics());
+    if (laid !== had) edits.push({ ...t.raw, text: laid });
+    out += text.slice(from, t.raw.start) + laid;
     from = t.raw.end;
   }
-  return { text: out + text.slice(from), changed, mistakes };
+  return { text: out + text.slice(from), edits, mistakes };
 }
 
 function formatTemplate(

@@ -64,12 +64,12 @@ async function formatInput(
 function rowOf(
   file: string,
   had: string,
-  { text, changed, mistakes }: Formatted,
+  { text, edits, mistakes }: Formatted,
   flags: FmtFlags,
 ): Row {
   const state = text === had ? 'same' : flags.check === true ? 'different' : 'written';
   const told = mistakes.map((m) => ({ code: m.code, text: m.text }));
-  return { file, state, templates: changed, mistakes: told };
+  return { file, state, templates: edits.length, mistakes: told };
 }
 
 const failed = (row: Row): boolean => row.state === 'different' || row.mistakes.length > 0;
