@@ -23,7 +23,13 @@ function format(text: string, kind: Kind = 'block', indent = ''): string {
   const log = makeLog();
   const { source } = templateOf(text);
   const holes = [...text.matchAll(/\$\{\d+\}/g)].map((m) => m[0]);
-  const laid = formatText(kind, source, holes, { indent, column: indent.length + 6 }, log);
+  const laid = formatText(
+    kind,
+    source,
+    holes,
+    { indent, column: indent.length + 6, width: 100 },
+    log,
+  );
   expect(renderAll(log.diagnostics())).toBe('');
   return laid ?? text;
 }
@@ -128,9 +134,9 @@ const   odd = 1 ;
 const bad = block\`f(x:[a] { return x }\`;
 const s = \`f(x:[a])\`;
 `;
-  const { text, changed, mistakes } = formatFile('/m.ts', file);
+  const { text, edits, mistakes } = formatFile('/m.ts', file);
   expect(text).toBe(file.replace('f(x:[a])->[a]{return x}', 'f(x: [a]) -> [a] { return x }'));
-  expect(changed).toBe(1);
+  expect(edits).toHaveLength(1);
   expect(mistakes.length).toBeGreaterThan(0);
 });
 

@@ -14,10 +14,11 @@ const program = `
 import { load, type LoadedModel } from 'cograph/runtime';
 import { bind, block } from 'cograph';
 import { rmsNorm } from 'cograph/stdlib';
+import { parsers } from 'cograph/prettier';
 const open: LoadedModel = await load('./bundle', { threads: 1 });
 let text: string = '';
 for await (const part of open.generate('HAMLET:', { maxTokens: 8, greedy: true })) text += part.text;
-console.log(JSON.stringify({ text, kinds: [typeof bind, typeof block, rmsNorm.kind] }));
+console.log(JSON.stringify({ text, kinds: [typeof bind, typeof block, rmsNorm.kind, typeof parsers] }));
 open.close();
 import model from './bundle/index.js';
 const again: LoadedModel = await model({ threads: 1 });
@@ -49,7 +50,7 @@ test('npm pack, install, types, three lines', async () => {
   const [first = '', second] = run(process.execPath, ['main.js']).trim().split('\n');
   const { text, kinds } = JSON.parse(first) as { text: string; kinds: string[] };
   expect(text.length).toBeGreaterThan(8);
-  expect(kinds).toEqual(['function', 'function', 'block']);
+  expect(kinds).toEqual(['function', 'function', 'block', 'object']);
   expect(second).toBe('bard');
   const help = run(process.execPath, ['node_modules/cograph/dist/compiler/cli/main.js', '--help']);
   expect(help).toContain('cograph compile model.ts --out dist/model');

@@ -128,6 +128,7 @@ describe('imports', () => {
     ['wabt', 'compiler/7-emit/wasm.ts'],
     ['commander', 'compiler/cli/'],
     ['js-tokens', 'compiler/editor/'],
+    ['prettier', 'compiler/editor/prettier-plugin.ts'],
     ['vscode-languageserver/node', 'compiler/cli/server.ts'],
   ])('%s is imported in %s only', (name, place) => {
     const users = imports.filter((i) => i.to === name);

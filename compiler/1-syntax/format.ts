@@ -12,13 +12,13 @@ import { type Marks, marksOf, spaceBefore } from './spacing.ts';
 import { type SheetKind, type Template, holeMark, isSheetKind } from './template.ts';
 import * as T from './tokens.ts';
 
-const width = 100;
-
 export interface Place {
   /** The space that the tag's line begins with. */
   readonly indent: string;
   /** Columns before the text. */
   readonly column: number;
+  /** Columns that a line may have. */
+  readonly width: number;
 }
 
 /**
@@ -42,11 +42,11 @@ export function formatText(
   const layout = makeLayout(source.text, tokens, comments, marksOf(ast, tokens), holes);
   const multiline = source.text.includes('\n');
   if (!multiline) {
-    const one = layOut(layout.whole, place.indent, place.column, width - 1);
+    const one = layOut(layout.whole, place.indent, place.column, place.width - 1);
     if (!one.includes('\n')) return one;
   }
   const own = `${place.indent}  `;
-  return `\n${own}${layOut(layout.whole, own, own.length, width)}\n${place.indent}`;
+  return `\n${own}${layOut(layout.whole, own, own.length, place.width)}\n${place.indent}`;
 }
 
 interface Leaf {

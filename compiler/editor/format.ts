@@ -18,8 +18,8 @@ export interface Formatted {
   readonly mistakes: readonly Diagnostic[];
 }
 
-/** Templates within holes of templates stay as they are. */
-export function formatFile(file: string, text: string): Formatted {
+/** Templates within holes of templates stay as they are. `width`: columns that a line may have. */
+export function formatFile(file: string, text: string, width = 100): Formatted {
   const { templates } = readTemplates(file, text);
   const mistakes: Diagnostic[] = [];
   const edits: Edit[] = [];
@@ -29,7 +29,7 @@ export function formatFile(file: string, text: string): Formatted {
     if (!t.closed || t.raw.start < from) continue;
     const log = makeLog();
     const had = text.slice(t.raw.start, t.raw.end);
-    const laid = formatTemplate(t, text, log) ?? had;
+    const laid = formatTemplate(t, text, width, log) ?? had;
     mistakes.push(...log.diagnostics());
     if (laid !== had) edits.push({ ...t.raw, text: laid });
     out += text.slice(from, t.raw.start) + laid;
@@ -41,12 +41,13 @@ export function formatFile(file: string, text: string): Formatted {
 function formatTemplate(
   t: TemplateText,
   text: string,
+  width: number,
   log: ReturnType<typeof makeLog>,
 ): string | undefined {
   const lineStart = text.lastIndexOf('\n', t.raw.start - 1) + 1;
   const before = text.slice(lineStart, t.raw.start);
   const indent = /^[ \t]*/.exec(before)?.[0] ?? '';
   const holes = t.holes.map((h) => text.slice(h.range.start, h.range.end));
-  const laid = formatText(t.tag, t.source, holes, { indent, column: before.length }, log);
+  const laid = formatText(t.tag, t.source, holes, { indent, column: before.length, width }, log);
   return text.includes('\r\n') ? laid?.replace(/\r?\n/g, '\r\n') : laid;
 }
