@@ -9,6 +9,7 @@ import type { ArgAst, ExprAst } from '../1-syntax/ast.ts';
 import type { Template } from '../1-syntax/template.ts';
 import { asAttr, fromHole, openAttr } from './arguments.ts';
 import { checkArguments } from './givens.ts';
+import { handedTo } from './handed.ts';
 import { lowerLambda } from './lambda.ts';
 import type { Instance, TypedExpr } from './model.ts';
 import { operandOf, resultOf, typeOf } from './operands.ts';
@@ -25,6 +26,7 @@ import {
   namesIn,
 } from './scope.ts';
 import { callValue, valueFunctions } from './values.ts';
+import { withinBody } from './walk.ts';
 
 export interface CallSite {
   readonly ctx: Context;
@@ -101,6 +103,13 @@ function callPart(site: CallSite, part: Part, e: CallAst): Thing {
   }
   const inputs = e.args.map((a) => inputOf(site, a));
   if (ctx.mode === 'exact' && inputs.some((x) => !x)) return errorThing;
+  if (part.instance && ctx.mode === 'exact' && keepsState(part.instance)) {
+    ctx.log.report('call/state-twice', { name: textOf(e.callee.span) }, [
+      { span: e.span, text: '' },
+      { span: part.instance.span, text: 'its first call is here' },
+    ]);
+    return errorThing;
+  }
   const spec = { ...part, span: e.span };
   const instance = part.instance ?? ctx.instantiate(spec, inputs);
   if (!instance) return errorThing;
@@ -140,6 +149,11 @@ function callBlock(site: CallSite, template: Template, e: CallAst): Thing {
 const ownsWeights = (i: Instance): boolean =>
   i.body.weights.length > 0 || i.body.instances.some(ownsWeights);
 
+const textOf = ({ source, start, end }: Span): string => source.text.slice(start, end);
+
+const keepsState = ({ body, results }: Instance): boolean =>
+  [...withinBody(body, results)].some((x) => x.kind === 'op' && x.state !== undefined);
+
 const inputOf = (site: CallSite, a: ArgAst): TypedExpr | undefined =>
   operandOf(site.ctx, site.elaborate(a.value), a.value.span, 'an argument');
 
@@ -150,11 +164,12 @@ function resultThing(
   given: readonly (TypedExpr | undefined)[],
   span: Span,
 ): Thing {
-  const inputs = given.filter((x) => x !== undefined);
-  const [most, found] = [instance.inputs.length, given.length];
+  const handed = handedTo(instance, span);
+  const inputs = [...given.filter((x) => x !== undefined), ...handed];
+  const [most, found] = [instance.inputs.length - handed.length, given.length];
   if (most !== found) {
     const labels = [{ span, text: '' }];
-    const missing = instance.inputs[found];
+    const missing = found < most ? instance.inputs[found] : undefined;
     if (missing) {
       ctx.log.report('call/missing-argument', { name: missing.name, of: instance.block }, labels);
     } else ctx.log.report('call/too-many', { of: instance.block, most, found }, labels);
@@ -170,7 +185,7 @@ function resultThing(
     ]);
     return errorThing;
   }
-  if (inputs.length !== given.length) return errorThing;
+  if (inputs.length !== instance.inputs.length) return errorThing;
   const types = instance.results.map((r) => present(r.types[0]));
   return { kind: 'tensor', expr: { kind: 'call', instance, inputs, span, types } };
 }
@@ -196,7 +211,9 @@ function callOp(site: CallSite, name: OpName, args: readonly Argument[], span: S
     def.cached?.includes(i) ? throughCache(site, present(def.operands[i]), x) : x,
   );
   for (const { x, cached: through } of captures) {
-    cached.push(through ? throughCache(site, x.kind === 'local' ? x.name : 'captured', x) : x);
+    cached.push(
+      through ? throughCache(site, x.kind === 'local' ? hintOf(x.name) : 'captured', x) : x,
+    );
   }
   if (cached.some((x) => x === undefined)) return errorThing;
   const state = def.state ? stateName(site.place, name) : undefined;
@@ -209,6 +226,9 @@ function callOp(site: CallSite, name: OpName, args: readonly Argument[], span: S
     state,
   );
 }
+
+/** A name's last part: one that the block around handed in has several. */
+const hintOf = (name: string): string => name.slice(name.lastIndexOf('.') + 1);
 
 /** The operand's rows go through the cache, in a state named after the instance and the operand. */
 function throughCache(site: CallSite, hint: string, x: TypedExpr): TypedExpr | undefined {
@@ -327,9 +347,9 @@ function attrValue(
     if (had < 0) captures.push({ x, cached });
     return opOf(name).operands.length + (had < 0 ? captures.length - 1 : had);
   };
-  const { ctx, scope } = site;
+  const { ctx } = site;
   const outside = (e: ExprAst, own: Scope): Thing => site.elaborateIn(e, own);
-  return lowerLambda({ ctx, scope, outside, capture }, a.value, spec);
+  return lowerLambda({ ctx, outside, capture }, a.value, spec);
 }
 
 const sameValue = (a: TypedExpr, b: TypedExpr): boolean =>

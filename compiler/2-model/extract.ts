@@ -26,7 +26,7 @@ export function extract(whole: Model, root: Root, log: Log): Model | undefined {
   return {
     name: own.block,
     params: own.params,
-    inputs: own.inputs.map((i) => ({ ...i, from: 'caller' })),
+    inputs: own.inputs.map(({ name, type }) => ({ name, type, from: 'caller' })),
     body: { ...own.body, weights: [...own.body.weights, ...outer] },
     results: own.results,
   };

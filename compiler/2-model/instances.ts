@@ -18,7 +18,7 @@ import { asParam, checkType } from './arguments.ts';
 import { type EditBook, makeEditBook } from './edits.ts';
 import { dimOf, elaborate, mostSteps } from './expressions.ts';
 import { addAdapters } from './lora.ts';
-import type { Body, Instance, TypedExpr } from './model.ts';
+import type { Body, Instance, InstanceInput, TypedExpr } from './model.ts';
 import { dtypeOf, tensorThing, typeOf } from './operands.ts';
 import {
   type Context,
@@ -73,8 +73,11 @@ export function makeContext(
         log.report('block/cycle', { path }, [{ span: part.span, text: '' }]);
         return undefined;
       }
-      ctx.stack.push({ template: part.template, name });
-      const instance = build(ctx, ast, part, inputs);
+      const scope = makeScope(part.template);
+      const handed: InstanceInput[] = [];
+      ctx.stack.push({ template: part.template, name, scope, handed });
+      const built = build(ctx, ast, part, inputs, scope);
+      const instance = built && { ...built, inputs: [...built.inputs, ...handed] };
       ctx.stack.pop();
       return instance;
     },
@@ -87,8 +90,8 @@ function build(
   ast: TemplateAst,
   part: PartSpec,
   inputs: Inputs,
+  scope: Scope,
 ): Instance | undefined {
-  const scope = makeScope(part.template);
   const place = makePlace(part.path, part.source);
   define(scope, 't', { kind: 'dim', dim: symbol('t') });
   if (!checkNames(ctx, ast)) return undefined;

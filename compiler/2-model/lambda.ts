@@ -35,6 +35,7 @@ import {
   sumLast,
   unknownValue,
 } from './lambda-values.ts';
+import { handIn } from './handed.ts';
 import type { TypedExpr } from './model.ts';
 import { typeOf } from './operands.ts';
 import { type Context, type Scope, type Thing, describe, lookup, namesIn } from './scope.ts';
@@ -45,8 +46,6 @@ type ExprOf<K extends ExprAst['kind']> = Extract<ExprAst, { readonly kind: K }>;
 /** Where a function's tensors come from and go to. */
 export interface LambdaSite {
   readonly ctx: Context;
-  /** Where the function is used: the tensors it reads must be of the same block. */
-  readonly scope: Scope;
   /** Evaluates what the function takes from around it. */
   outside(e: ExprAst, scope: Scope): Thing;
   /** The operand number of a tensor that the function reads, `cached` at the key of a pair. */
@@ -304,13 +303,14 @@ export function lowerLambda(
 
   function tensorValue(x: TypedExpr, e: ExprAst, scope: Scope): Value {
     if (failed) return broken();
-    if (outermost(scope) !== outermost(site.scope) && x.kind !== 'weight' && x.kind !== 'step') {
+    const own = handIn(ctx, scope, x);
+    if (!own) {
       ctx.log.report('attention/foreign', { name: textOf(e) }, [{ span: e.span, text: '' }]);
       return broken();
     }
     const [first] = typeOf(x).shape;
     const rows = first !== undefined && sameDim(first, symbol('t'));
-    return rows ? { rows: x } : arrayOf(x, site.capture(x, false), 0);
+    return rows ? { rows: own } : arrayOf(own, site.capture(own, false), 0);
   }
 
   /** The axes of a captured tensor from `skip` on. */
@@ -372,10 +372,3 @@ const textOf = (e: ExprAst): string => e.span.source.text.slice(e.span.start, e.
 
 const textOfType = (t: Extract<Thing, { kind: 'open' }>): string | undefined =>
   t.type?.kind === 'name' ? t.type.name.text : undefined;
-
-/** The scope of the block that a scope is in. */
-function outermost(scope: Scope): Scope {
-  let at = scope;
-  while (at.outer) at = at.outer;
-  return at;
-}

@@ -59,12 +59,19 @@ export interface WeightDecl {
   readonly adapter?: true;
 }
 
+export interface InstanceInput {
+  readonly name: string;
+  readonly type: TensorType;
+  /** The caller's name of a tensor that is no argument: a function handed to the block reads it. */
+  readonly outer?: string;
+}
+
 /** A `use`d block with its parameters bound. */
 export interface Instance {
   readonly path: string;
   readonly block: string;
   readonly params: ReadonlyMap<string, Value>;
-  readonly inputs: readonly { readonly name: string; readonly type: TensorType }[];
+  readonly inputs: readonly InstanceInput[];
   readonly body: Body;
   readonly results: readonly TypedExpr[];
   readonly span: Span;

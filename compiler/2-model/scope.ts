@@ -5,7 +5,7 @@ import type { Span } from '../base/source.ts';
 import type { ExprAst, Name, TemplateAst, TypeAst } from '../1-syntax/ast.ts';
 import type { Template } from '../1-syntax/template.ts';
 import type { EditBook } from './edits.ts';
-import type { Instance, Statement, TypedExpr, WeightDecl } from './model.ts';
+import type { Instance, InstanceInput, Statement, TypedExpr, WeightDecl } from './model.ts';
 
 /** A number, truth value, text or list known when the model is compiled. */
 export type Constant =
@@ -96,6 +96,15 @@ export interface Adapted {
   used: boolean;
 }
 
+/** A block that is being elaborated. */
+export interface Elaborated {
+  readonly template: Template;
+  readonly name: string;
+  readonly scope: Scope;
+  /** Inputs that functions handed to it add. */
+  readonly handed: InstanceInput[];
+}
+
 export interface Context {
   readonly log: Log;
   readonly observe?: Observer;
@@ -104,7 +113,7 @@ export interface Context {
   /** Expressions, and entries of lists, that may still be elaborated. */
   readonly budget: { left: number };
   /** Blocks being elaborated, outermost first. */
-  readonly stack: { readonly template: Template; readonly name: string }[];
+  readonly stack: Elaborated[];
   /** Changes to the model, looked up by concrete paths. */
   readonly edits: EditBook;
   /** Number of the layer that is being elaborated, which paths hold a mark for. */

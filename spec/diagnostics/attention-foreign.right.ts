@@ -1,12 +1,13 @@
 import { block } from 'cograph';
 
 const inner = block`
-  inner(x: [t, 4, 8], docs: [t]; mask: fn) -> [t, 4, 8] {
-    return attend(x, x, x, mask = |i, j| mask(i, j) and docs[i] == docs[j])
+  inner(x: [t, 4, 8]; mask: fn) -> [t, 4, 8] {
+    return attend(x, x, x, mask = mask)
   }
 `;
 export default block`
-  outer(x: [t, 4, 8], docs: [t]) -> [t, 4, 8] {
-    return ${inner}(x, docs, mask = |i, j| i - j < 64)
+  outer(x: [t, 4, 8], kinds: [t, 9]) -> [t, 4, 8] {
+    kind = argmax(kinds)
+    return ${inner}(x, mask = |i, j| kind[i, 0] == kind[j, 0])
   }
 `;

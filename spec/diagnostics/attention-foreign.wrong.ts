@@ -6,7 +6,7 @@ const inner = block`
   }
 `;
 export default block`
-  outer(x: [t, 4, 8], docs: [t]) -> [t, 4, 8] {
-    return ${inner}(x, mask = |i, j| docs[i] == docs[j])
+  outer(x: [t, 4, 8], kinds: [t, 9]) -> [t, 4, 8] {
+    return ${inner}(x, mask = |i, j| argmax(kinds)[i, 0] == argmax(kinds)[j, 0])
   }
 `;

@@ -154,6 +154,35 @@ const others: Readonly<Record<string, Variant>> = {
       (t, i, j) => i === j || kind(t, j) === numberOf(t, 'ways', t.ids[i] ?? 0, j % 4),
     ),
   },
+  'documents, in a function that goes through two blocks': {
+    block: templateOf(
+      `documents(${heads}, docs: [t], more: [t]) -> [t, heads, n] {
+        return \${0}(q, k, v, mask = |i, j| docs[i] == docs[j] and more[j] < 2)
+      }`,
+      [
+        templateOf(
+          `windowed(${heads}; mask: fn) -> [t, heads, n] {
+            outer = |i, j| mask(i, j) and i - j < 30
+            return \${0}(q, k, v, mask = outer)
+          }`,
+          [
+            templateOf(`masked(${heads}; mask: fn) -> [t, heads, n] {
+              docs = q
+              return attend(docs, k, v, mask = mask)
+            }`),
+          ],
+        ),
+      ],
+    ),
+    ...perToken('docs', 3),
+    inputs: ', docs, docs',
+    formula: (t, i, _h, products) => {
+      const scores = products.map((p, j) =>
+        kind(t, i) === kind(t, j) && kind(t, j) < 2 && i - j < 30 ? p * scale : undefined,
+      );
+      return scores.every((x) => x === undefined) ? scores.map(() => 0) : softmax(scores);
+    },
+  },
   'a forgetting gate, whose logarithms are added up by attention': {
     block: templateOf(`forgetting(${heads}, gate: [t, heads]) -> [t, heads, n] {
       f = gate as [t, heads, 1]

@@ -20,8 +20,7 @@ export const attention = {
     ({ shapes }) => `the sizes ${shapes} do not go together`,
   ),
   'attention/foreign': message<Named>(
-    ({ name }) =>
-      `${name} is a tensor of the block around, which a block that is handed the function cannot read`,
-    'give the tensor to that block as an input, and write the function there',
+    ({ name }) => `${name} is computed in a function that another block is handed`,
+    'compute it before, under a name, and read the name in the function',
   ),
 } as const;

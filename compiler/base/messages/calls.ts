@@ -28,4 +28,8 @@ export const calls = {
     ({ name }) => `${name} is an instance and no tensor`,
     'call it with its input: name(x)',
   ),
+  'call/state-twice': message<Named>(
+    ({ name }) => `${name} keeps state, which a step writes once: it cannot be called twice`,
+    'declare a second instance with use',
+  ),
 } as const;
