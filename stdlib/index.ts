@@ -5,7 +5,7 @@ export { type Rope, type RopeScaling, ropeFrequencies } from './attention/freque
 export { gqa } from './attention/gqa.ts';
 export { mla } from './attention/mla.ts';
 export { mfa } from './attention/mfa.ts';
-export { mixed, swiglu, swigluExpertList, swigluExperts } from './moe/swiglu.ts';
+export { swiglu, swigluExpertList, swigluExperts } from './moe/swiglu.ts';
 export { reglu, regluExperts } from './moe/reglu.ts';
 export {
   biasedSigmoid,

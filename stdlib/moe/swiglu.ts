@@ -18,32 +18,26 @@ export const swiglu = block`
 `;
 
 /**
- * The chosen experts' outputs, weighted and summed, from matrices that the caller holds.
- * `chosen`: numbers of the experts of each token; `share`: their weights.
+ * The chosen experts' outputs, weighted and summed; the checkpoint keeps the experts stacked:
+ * `gate_proj` [experts, inner, d] and so on. `chosen`: numbers of the experts of each token; `share`:
+ * their weights.
  */
-export const mixed = block`
-  mixed(x: [t, d], gate: [experts, inner, d], up: [experts, inner, d], down: [experts, d, inner],
-        share: [t, active], chosen: i32 [t, active]) -> [t, d] {
-    y = grouped(silu(grouped(x, gate, chosen)) * grouped(x, up, chosen), down, chosen)
-    return sum(y * (share as [t, active, 1]), axis = 1) as [t, d]
-  }
-`;
-
-/** Experts that the checkpoint keeps stacked: `gate_proj` [experts, inner, d] and so on. */
 export const swigluExperts = block`
   swigluExperts(x: [t, d], share: [t, active], chosen: i32 [t, active]; experts: int, inner: int) -> [t, d] {
     weight gate_proj: [experts, inner, d], up_proj: [experts, inner, d]
     weight down_proj: [experts, d, inner]
-    return ${mixed}(x, gate_proj, up_proj, down_proj, share, chosen)
+    y = grouped(silu(grouped(x, gate_proj, chosen)) * grouped(x, up_proj, chosen), down_proj, chosen)
+    return sum(y * (share as [t, active, 1]), axis = 1) as [t, d]
   }
 `;
 
-/** Experts that the checkpoint keeps one by one: `experts.0.gate_proj` and so on. */
+/** The same for a checkpoint that keeps the experts one by one: `experts.0.gate_proj` and so on. */
 export const swigluExpertList = block`
   swigluExpertList(x: [t, d], share: [t, active], chosen: i32 [t, active]; experts: int, inner: int) -> [t, d] {
     weight gate_proj: [experts, inner, d] from "experts.*.gate_proj"
     weight up_proj: [experts, inner, d] from "experts.*.up_proj"
     weight down_proj: [experts, d, inner] from "experts.*.down_proj"
-    return ${mixed}(x, gate_proj, up_proj, down_proj, share, chosen)
+    y = grouped(silu(grouped(x, gate_proj, chosen)) * grouped(x, up_proj, chosen), down_proj, chosen)
+    return sum(y * (share as [t, active, 1]), axis = 1) as [t, d]
   }
 `;
