@@ -75,11 +75,16 @@ function headerOf(tensors: object): Parameters<typeof compileGraph>[1] {
 export const renderingOf = (found: readonly Diagnostic[]): string =>
   renderAll(found.map((d) => locate(d, textOf))).replaceAll(root, '');
 
-const areas: Readonly<Record<string, string>> = {
+type AreaOf<C> = C extends `${infer A}/${string}` ? A : never;
+
+/** Titles of the chapters: of every area that the catalogue has. */
+const areas: Readonly<Record<AreaOf<MessageCode>, string>> & Readonly<Record<string, string>> = {
   syntax: 'Texts that do not follow the grammar',
   name: 'Names',
   call: 'Calls',
   type: 'Kinds of values',
+  unused: 'What is not used',
+  attention: 'Attention',
   value: 'Values known when a model is compiled',
   shape: 'Shapes',
   block: 'Blocks',

@@ -1,10 +1,12 @@
 /** `cograph check`: the mistakes of templates in files, found without running them or by it. */
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { makeHost } from '../compiler/cli/workspace-host.ts';
+import { UsageError } from '../compiler/cli/errors.ts';
+import { makeHost, scriptsNamed } from '../compiler/cli/workspace-host.ts';
+import { asDiagnosticsError } from '../compiler/base/failure.ts';
 import { makeLog } from '../compiler/base/diagnostic.ts';
 import { checkModel } from '../compiler/2-model/check.ts';
 import { makeWorkspace } from '../compiler/editor/workspace.ts';
@@ -47,6 +49,23 @@ function check(files: Readonly<Record<string, string>>): readonly string[] {
   });
 }
 
+interface Report {
+  readonly failures: readonly string[];
+  readonly diagnostics: readonly {
+    readonly code: string;
+    readonly line: number;
+    readonly column: number;
+    readonly endColumn: number;
+  }[];
+}
+
+const run = (...args: readonly string[]) =>
+  spawnSync(
+    process.execPath,
+    ['--import', 'tsx', '--conditions=source', 'compiler/cli/main.ts', ...args],
+    { cwd: root, encoding: 'utf8' },
+  );
+
 test('a hole is the block that another file exports', () => {
   const good = net(
     'use n = ${scaled}(eps = 1e-5)\n    return n(embed[ids]) @ embed.T',
@@ -80,27 +99,75 @@ test('the command tells all mistakes of all files, as text and as JSON, and exit
     'norm.ts': norm.replace('mean(x', 'meen(x'),
     'net.ts': net('return embed[idz] @ embd.T', '{ vocab: 8 }'),
   });
-  const run = (...args: readonly string[]) =>
-    spawnSync(
-      process.execPath,
-      ['--import', 'tsx', '--conditions=source', 'compiler/cli/main.ts', 'check', ...args],
-      { cwd: root, encoding: 'utf8' },
-    );
-  const asText = run(folder);
+  const asText = run('check', folder);
   expect(asText.status).toBe(1);
   expect(asText.stdout).toContain('did you mean mean?');
   expect(asText.stdout).toContain('2 files, 2 templates: 3 mistakes, 0 warnings');
-  const { diagnostics } = JSON.parse(run(folder, '--json').stdout) as {
-    diagnostics: { code: string; line: number; column: number; endColumn: number }[];
-  };
+  const { diagnostics } = JSON.parse(run('check', folder, '--json').stdout) as Report;
   expect(diagnostics.map((d) => [d.code, d.line, d.column, d.endColumn])).toEqual([
     ['name/unknown', 6, 18, 21],
     ['name/unknown', 6, 25, 29],
     ['name/unknown-op', 4, 22, 26],
   ]);
-  const fine = run('examples/bard/model.ts');
+  const fine = run('check', 'examples/bard/model.ts');
   expect([fine.status, fine.stdout]).toEqual([0, '1 file, 2 templates: 0 mistakes, 0 warnings\n']);
 }, 60_000);
+
+test('a model made by surgery is run, and what it refuses has its code and place', () => {
+  const edited = `import base from './net.ts';
+export default base
+  .set({ vocab: 9 })
+  .replace('nn', base.template);
+`;
+  const folder = folderOf({
+    'norm.ts': norm,
+    'net.ts': net(
+      'use n = ${scaled}(eps = 1e-5)\n    return n(embed[ids]) @ embed.T',
+      '{ vocab: 8 }',
+    ),
+    'edited.ts': edited,
+    'again.ts': "import { block } from 'cograph';\nexport { default } from './edited.ts';\n",
+  });
+  mkdirSync(join(folder, 'node_modules'));
+  symlinkSync(root, join(folder, 'node_modules/cograph'));
+  const plain = run('view', join(folder, 'edited.ts'));
+  expect(plain.stderr).toContain(`put "type": "module" into ${join(folder, 'package.json')}`);
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  const found = run('check', join(folder, 'edited.ts'), '--json');
+  const report = JSON.parse(found.stdout) as Report;
+  expect(report.failures).toEqual([]);
+  expect(report.diagnostics.map((d) => [d.code, d.line])).toEqual([['edit/nothing', 4]]);
+  const workspace = makeWorkspace(makeHost());
+  const says = ['net.ts', 'edited.ts', 'again.ts', 'norm.ts'].map((name) =>
+    workspace.exportsModel(join(folder, name)),
+  );
+  expect(says).toEqual([true, true, true, false]);
+  expect(run('view', join(folder, 'edited.ts')).stderr).toContain('error[edit/nothing]');
+}, 60_000);
+
+test('a mistake that another copy of the compiler throws is one all the same', () => {
+  class DiagnosticsError extends Error {
+    override readonly name = 'DiagnosticsError';
+    readonly diagnostics = [];
+  }
+  expect(asDiagnosticsError(new DiagnosticsError())?.diagnostics).toEqual([]);
+  expect(asDiagnosticsError(new Error('x'))).toBeUndefined();
+});
+
+test('files that hold no templates are refused, with what was expected', () => {
+  const folder = folderOf({ 'data.json': '{}' });
+  const refused = (path: string): string => {
+    try {
+      return scriptsNamed([path]).join();
+    } catch (e) {
+      return e instanceof UsageError ? e.code : String(e);
+    }
+  };
+  expect(refused(folder)).toBe('usage/empty');
+  expect(refused(join(folder, 'data.json'))).toBe('usage/kind');
+  expect(refused(join(folder, 'none.ts'))).toBe('usage/missing');
+  expect(scriptsNamed(['stdlib/index.ts', join(root, 'stdlib/index.ts')])).toHaveLength(1);
+});
 
 test('every file of the library and of the examples is without mistakes', () => {
   const workspace = makeWorkspace(makeHost());

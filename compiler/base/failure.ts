@@ -39,3 +39,14 @@ export class DiagnosticsError extends Failure {
     this.diagnostics = diagnostics;
   }
 }
+
+/**
+ * The error as mistakes in templates; undefined where it is none. A model file may use a copy of
+ * this package other than the command that runs it, and throw that copy's error.
+ */
+export function asDiagnosticsError(e: unknown): DiagnosticsError | undefined {
+  if (e instanceof DiagnosticsError) return e;
+  const alike = e instanceof Error && e.name === 'DiagnosticsError' && 'diagnostics' in e;
+  // Cast: the name is this class's in every copy.
+  return alike ? (e as DiagnosticsError) : undefined;
+}

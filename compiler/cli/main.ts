@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CompilerBug } from '../base/invariant.ts';
-import { DiagnosticsError, Failure } from '../base/failure.ts';
+import { Failure, asDiagnosticsError } from '../base/failure.ts';
 import { locate } from '../base/locate.ts';
 import { renderAll } from '../base/render.ts';
 import { CographError } from '../../runtime/errors.ts';
@@ -85,9 +85,10 @@ interface Explained {
 /** A user's mistake is 1, a bug 2, Ctrl-C 130 as shells have it. */
 function explain(e: unknown): Explained {
   if (controller.signal.aborted) return { code: 'aborted', message: 'interrupted', status: 130 };
-  if (e instanceof DiagnosticsError) {
-    const message = renderAll(e.diagnostics.map((d) => locate(d, textOfFile)));
-    return { code: e.code, message, status: 1 };
+  const mistakes = asDiagnosticsError(e);
+  if (mistakes) {
+    const message = renderAll(mistakes.diagnostics.map((d) => locate(d, textOfFile)));
+    return { code: mistakes.code, message, status: 1 };
   }
   if (e instanceof Failure || e instanceof CographError) {
     return { code: e.code, message: `error[${e.code}]: ${e.message}`, status: 1 };

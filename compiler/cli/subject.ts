@@ -151,8 +151,38 @@ async function importScript(path: string): Promise<Readonly<Record<string, unkno
   try {
     const module: unknown = await import(pathToFileURL(path).href);
     return isRecord(module) ? module : {};
+  } catch (e) {
+    const found = needsModules(e) ? await packageOf(path) : undefined;
+    if (!found || found.isModule) throw e;
+    throw new UsageError(
+      'usage/module',
+      `${path}: this package holds CommonJS and cograph is made of modules: put "type": "module" into ${found.file}, or give the file the ending .mts`,
+    );
   } finally {
     await unregister();
+  }
+}
+
+/** What Node and tsx say of modules that are loaded as CommonJS. */
+const needsModules = (e: unknown): boolean =>
+  e instanceof Error &&
+  'code' in e &&
+  ['ERR_REQUIRE_ESM', 'ERR_REQUIRE_CYCLE_MODULE', 'ERR_PACKAGE_PATH_NOT_EXPORTED'].some(
+    (code) => code === e.code,
+  );
+
+/** The package.json that says how the script at `path` is loaded, be it there or not. */
+async function packageOf(
+  path: string,
+): Promise<{ readonly file: string; readonly isModule: boolean }> {
+  const own = join(dirname(path), 'package.json');
+  for (let folder = dirname(path); ; folder = dirname(folder)) {
+    const file = join(folder, 'package.json');
+    if ((await nodeFiles.size(file)) !== undefined) {
+      const json = await readJson(file);
+      return { file, isModule: isRecord(json) && json['type'] === 'module' };
+    }
+    if (dirname(folder) === folder) return { file: own, isModule: false };
   }
 }
 

@@ -3,6 +3,7 @@ import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { dirname, extname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Host } from '../editor/workspace.ts';
+import { UsageError } from './errors.ts';
 
 export const scriptEndings = ['.ts', '.mts', '.tsx', '.js', '.mjs', '.jsx'];
 
@@ -42,7 +43,32 @@ export function makeHost(held: (path: string) => Held | undefined = () => undefi
 const isFile = (path: string): boolean =>
   statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 
+/** Folders that are not looked into. */
 const left: readonly string[] = ['node_modules', 'dist'];
+
+/**
+ * The scripts that a user names, those in folders included. Throws UsageError where one is missing,
+ * is no script, or is a folder without any.
+ */
+export function scriptsNamed(places: readonly string[]): readonly string[] {
+  const paths = places.flatMap((place) => {
+    const path = resolve(place);
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (!found) throw new UsageError('usage/missing', `${place}: there is no such file or folder`);
+    const endings = scriptEndings.join(', ');
+    if (!found.isDirectory()) {
+      if (scriptEndings.includes(extname(path))) return [path];
+      throw new UsageError('usage/kind', `${place}: expected a file with templates (${endings})`);
+    }
+    const inside = scriptsUnder(path);
+    if (inside.length > 0) return inside;
+    throw new UsageError(
+      'usage/empty',
+      `${place}: no file with templates in this folder (${endings}; ${left.join(' and ')} are left out)`,
+    );
+  });
+  return [...new Set(paths)];
+}
 
 /** Files with a script's ending; folders give those in them, packages and build folders left out. */
 export function scriptsUnder(path: string): readonly string[] {

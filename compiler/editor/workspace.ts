@@ -68,6 +68,8 @@ export interface Workspace {
   /** What a name of the file stands for, through imports. */
   templateAt(file: OpenFile, code: Code): Known | undefined;
   placeOf(span: Span): Place | undefined;
+  /** Whether the default export is a model with parameters, as far as texts tell without running. */
+  exportsModel(path: string): boolean;
   /** Drops what hangs on other files, when one of them has changed. */
   refresh(): void;
 }
@@ -206,6 +208,42 @@ export function makeWorkspace(host: Host): Workspace {
     return result;
   }
 
+  /** `bind(..)`, a call of its methods, or a name for one; what texts leave open may be one. */
+  function isBound(own: OpenFile, code: Code, depth: number): boolean {
+    if (depth > longestChain) return false;
+    switch (code.kind) {
+      case 'call':
+        return isBound(own, code.callee, depth + 1);
+      case 'member':
+        return isBound(own, code.of, depth + 1);
+      case 'name': {
+        const meaning = bindingAt(own.module, code.name, code.start)?.meaning;
+        return meaning !== undefined && meansBound(own, meaning, depth + 1);
+      }
+      case 'other':
+        return own.module.bindings.some((b) => isBind(b.meaning));
+      case 'template':
+      case 'literal':
+      case 'list':
+      case 'object':
+        return false;
+    }
+  }
+
+  function meansBound(own: OpenFile, meaning: Meaning, depth: number): boolean {
+    if (meaning.kind === 'const') return isBound(own, meaning.value, depth);
+    if (meaning.kind === 'open') return own.module.bindings.some((b) => isBind(b.meaning));
+    if (isDoor(meaning.from)) return isBind(meaning);
+    const path = host.resolve(meaning.from, own.path);
+    const other = path === undefined ? undefined : file(path);
+    if (!other || depth > longestChain) return false;
+    const names = meaning.name === '*' ? [...other.module.exports.keys()] : [meaning.name];
+    return names.some((name) => {
+      const found = other.module.exports.get(name);
+      return found !== undefined && meansBound(other, found, depth + 1);
+    });
+  }
+
   function importedBy(from: string, specifier: string): ImportedFile | undefined {
     const found = host.resolve(specifier, from);
     const text = found === undefined ? undefined : host.read(found)?.text;
@@ -219,7 +257,7 @@ export function makeWorkspace(host: Host): Workspace {
     return own.module.calls.flatMap(({ callee, args: [first, options] }) => {
       if (callee.kind !== 'name' || !first) return [];
       const meaning = bindingAt(own.module, callee.name, callee.start)?.meaning;
-      if (meaning?.kind !== 'import' || meaning.name !== 'bind' || !isDoor(meaning.from)) return [];
+      if (!meaning || !isBind(meaning)) return [];
       const template = valueOf(own, first, 0);
       if (!isTemplate(template) || !isWhole(template)) return [];
       const params: Record<string, Hole> = {};
@@ -280,6 +318,11 @@ export function makeWorkspace(host: Host): Workspace {
       if (!asts.has(template)) asts.set(template, parse(template, makeLog()));
       return asts.get(template);
     },
+    exportsModel(path) {
+      const own = file(path);
+      const meaning = own?.module.exports.get('default');
+      return own !== undefined && meaning !== undefined && meansBound(own, meaning, 0);
+    },
     templateAt(own, code) {
       const value = valueOf(own, code, 0);
       return isTemplate(value) ? derived.bySource.get(value.source) : undefined;
@@ -289,6 +332,8 @@ export function makeWorkspace(host: Host): Workspace {
     },
   };
 }
+
+const isBind = (m: Meaning): boolean => m.kind === 'import' && m.name === 'bind' && isDoor(m.from);
 
 type MutableFacts = Map<Source, Map<string, Thing>>;
 

@@ -1,7 +1,7 @@
 import { watch } from 'node:fs';
-import { relative, resolve } from 'node:path';
+import { relative } from 'node:path';
 import type { Diagnostic } from '../../base/diagnostic.ts';
-import { DiagnosticsError, Failure } from '../../base/failure.ts';
+import { Failure, asDiagnosticsError } from '../../base/failure.ts';
 import { locate } from '../../base/locate.ts';
 import { renderAll } from '../../base/render.ts';
 import { type Span, placeOf } from '../../base/source.ts';
@@ -9,7 +9,7 @@ import { compileGraph } from '../../compile.ts';
 import { type OpenFile, type Workspace, makeWorkspace } from '../../editor/workspace.ts';
 import { UsageError } from '../errors.ts';
 import { importModel } from '../subject.ts';
-import { makeHost, scriptsUnder } from '../workspace-host.ts';
+import { makeHost, scriptsNamed } from '../workspace-host.ts';
 import type { Context } from './context.ts';
 
 export interface CheckFlags {
@@ -56,15 +56,10 @@ export async function checkCommand(
   flags: CheckFlags,
   context: Context,
 ): Promise<unknown> {
-  const paths = [...new Set(places.flatMap((p) => scriptsUnder(resolve(p))))];
+  const paths = scriptsNamed(places);
   const workspace = makeWorkspace(makeHost());
-  const missing = paths.find((p) => !workspace.file(p));
-  if (missing !== undefined) {
-    throw new UsageError('usage/missing', `${missing}: there is no such file or folder`);
-  }
   const report = await checkOnce(paths, workspace, flags, context);
-  if (flags.watch === true) await watchFiles(paths, context, workspace);
-  return report;
+  return flags.watch === true ? watchFiles(report, paths, context, workspace) : report;
 }
 
 async function checkOnce(
@@ -81,7 +76,7 @@ async function checkOnce(
     found.push(...fixed);
     const failed = fixed.some((d) => d.severity !== 'warning');
     // A model file is run for its own parameters once its texts have no mistake.
-    if (!failed && flags.run !== false && exportsModel(file))
+    if (!failed && flags.run !== false && workspace.exportsModel(file.path))
       found.push(...(await runFile(file, failures)));
   }
   const seen = new Set<string>();
@@ -111,21 +106,16 @@ async function checkOnce(
 
 const count = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;
 
-/** Only files that say so are run: others may do anything when imported. */
-function exportsModel(file: OpenFile): boolean {
-  const meaning = file.module.exports.get('default');
-  const value = meaning?.kind === 'const' ? meaning.value : undefined;
-  return value !== undefined && /\bbind\b/.test(file.text);
-}
-
 /** The mistakes that show with the parameters and sheets of the bound model. */
 async function runFile(file: OpenFile, failures: Failed[]): Promise<readonly Diagnostic[]> {
   try {
     compileGraph(await importModel(file.path), undefined);
     return [];
   } catch (e) {
-    if (e instanceof UsageError) return [];
-    if (e instanceof DiagnosticsError) return e.diagnostics.map((d) => locate(d, textOf));
+    // What the text left open is no model after all.
+    if (e instanceof UsageError && e.code === 'usage/export') return [];
+    const mistakes = asDiagnosticsError(e);
+    if (mistakes) return mistakes.diagnostics.map((d) => locate(d, textOf));
     if (!(e instanceof Error) || e.name === 'CompilerBug') throw e;
     const code = e instanceof Failure ? e.code : 'model/throws';
     failures.push({ file: relative(process.cwd(), file.path), code, text: e.message });
@@ -155,22 +145,25 @@ function asJson(d: Diagnostic): Found {
   };
 }
 
-/** Checks again, statically, whenever one of the files changes; until Ctrl-C. */
+/** Checks again, statically, whenever one of the files changes; until Ctrl-C. The last report. */
 async function watchFiles(
+  first: Report,
   paths: readonly string[],
   context: Context,
   workspace: Workspace,
-): Promise<void> {
+): Promise<Report> {
+  let last = Promise.resolve(first);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const again = (): void => {
     clearTimeout(timer);
     timer = setTimeout(() => {
       workspace.refresh();
-      void checkOnce(paths, workspace, { run: false }, context);
+      last = checkOnce(paths, workspace, { run: false }, context);
     }, 50);
   };
   const watchers = paths.map((p) => watch(p, again));
   await new Promise((done) => context.signal.addEventListener('abort', done, { once: true }));
   clearTimeout(timer);
   watchers.forEach((w) => w.close());
+  return last;
 }

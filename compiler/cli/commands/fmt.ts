@@ -4,7 +4,7 @@ import { text as readText } from 'node:stream/consumers';
 import { renderAll } from '../../base/render.ts';
 import { type Formatted, formatFile } from '../../editor/format.ts';
 import { UsageError } from '../errors.ts';
-import { scriptsUnder } from '../workspace-host.ts';
+import { scriptsNamed } from '../workspace-host.ts';
 import type { Context } from './context.ts';
 
 interface FmtFlags {
@@ -30,7 +30,7 @@ export async function fmtCommand(
   if (flags.stdinFilepath !== undefined) return formatInput(places, flags, context);
   if (places.length === 0) throw new UsageError('usage/missing', 'fmt: name files or folders');
   const rows: Row[] = [];
-  for (const file of new Set(places.flatMap((p) => scriptsUnder(resolve(p))))) {
+  for (const file of scriptsNamed(places)) {
     const had = await readFile(file, 'utf8').catch(() => undefined);
     if (had === undefined) throw new UsageError('usage/missing', `${file}: cannot be read`);
     const formatted = formatFile(file, had);

@@ -40,6 +40,9 @@ export async function viewCommand(
   try {
     await nodeFiles.write(partial, page);
     await nodeFiles.replace(partial, out);
+  } catch (e) {
+    const why = e instanceof Error ? e.message : String(e);
+    throw new UsageError('usage/out', `${out} cannot be written: ${why}`);
   } finally {
     await nodeFiles.remove(partial);
   }
