@@ -274,6 +274,72 @@ test('a hover right after an edit, in a large model of the library, takes at mos
   expect(quarter).toBeLessThan(50);
 });
 
+test('unknown questions and odd documents are answered, and the server lives on', async () => {
+  const refusal = async (method: string, params: object): Promise<unknown> =>
+    client.sendRequest(method, params).then(
+      () => undefined,
+      (e: { code?: number }) => e.code,
+    );
+  expect(await refusal('cograph/nothing', {})).toBe(-32601);
+  expect(await refusal('textDocument/hover', {})).toBe(-32603);
+  const text = "import { block } from 'cograph';\nblock`a(x: [t]) -> [t] { return y }`;\n";
+  for (const uri of [
+    'file:///%zz',
+    'file://elsewhere/x.ts',
+    'untitled:1',
+    'a b',
+    'file:///a%00.ts',
+  ]) {
+    const textDocument = { uri, languageId: 'typescript', version: 1, text };
+    await client.sendNotification('textDocument/didOpen', { textDocument });
+    const outline = await client.sendRequest('textDocument/documentSymbol', { textDocument });
+    expect(outline).toMatchObject([{ name: 'a' }]);
+    while (!published.has(uri)) await new Promise<void>((done) => waiting.push(done));
+    expect(published.get(uri)).toMatchObject([{ code: 'name/unknown' }]);
+    await client.sendNotification('textDocument/didClose', { textDocument });
+  }
+});
+
+test('a closed document is read from its file again, and may be opened again', async () => {
+  const textDocument = { uri: uriOf('blocks.ts') };
+  await open('blocks.ts', blocks.replace('mean(', 'meen('));
+  expect(await diagnosticsOf('blocks.ts')).toMatchObject([{ code: 'name/unknown-op' }]);
+  published.clear();
+  await client.sendNotification('textDocument/didClose', { textDocument });
+  expect(await diagnosticsOf('blocks.ts')).toEqual([]);
+  expect(await diagnosticsOf('net.ts')).toEqual([]);
+  await open('blocks.ts', blocks);
+  expect(await diagnosticsOf('blocks.ts')).toEqual([]);
+});
+
+test('files that import each other, and blocks in a circle, have an end', async () => {
+  const other = (own: string, its: string): string =>
+    `import { block } from 'cograph';
+import { ${its}, lost } from './${its}.ts';
+export * from './${its}.ts';
+export const ${own} = block\`${own}(x: [t]) -> [t] { return \${${its}}(x) + \${lost}(x) }\`;
+`;
+  const text = other('one', 'two');
+  await open('two.ts', other('two', 'one'));
+  await open('one.ts', text);
+  const found = await client.sendRequest<Location>('textDocument/definition', {
+    textDocument: { uri: uriOf('one.ts') },
+    position: at(text, '${t|wo}(x)'),
+  });
+  expect(found.uri).toBe(uriOf('two.ts'));
+});
+
+test('a megabyte of anything is looked at in time', async () => {
+  const letters = Array.from({ length: 1 << 20 }, (_, n) => 33 + ((n * n * 31 + n * 7) % 94));
+  const text =
+    "import { block } from 'cograph';\nblock`" + String.fromCharCode(...letters.slice(0, 9000));
+  await open('garbage.ts', text.padEnd(1 << 20, text.slice(40)));
+  expect((await diagnosticsOf('garbage.ts')).length).toBeGreaterThan(0);
+  await client.sendNotification('textDocument/didClose', {
+    textDocument: { uri: uriOf('garbage.ts') },
+  });
+});
+
 test('it ends when told to, and wrote nothing but the protocol', async () => {
   await client.sendRequest('shutdown');
   const ended = new Promise((done) => child.once('exit', done));

@@ -27,6 +27,16 @@ const quietMs = 60;
 const toUri = (path: string): string => pathToFileURL(path).href;
 const isFile = (uri: string): boolean => uri.startsWith('file:');
 
+/** A document that is no file of this machine has its URI for a path. */
+function pathOf(uri: string): string {
+  if (!isFile(uri)) return uri;
+  try {
+    return resolve(fileURLToPath(uri));
+  } catch {
+    return uri;
+  }
+}
+
 /** Serves one editor on standard input and output until it says exit. */
 export function serve(): void {
   const connection = createConnection(process.stdin, process.stdout);
@@ -37,11 +47,13 @@ export function serve(): void {
 
 function listen(connection: Connection): void {
   const documents = new TextDocuments(TextDocument);
-  const pathOf = (uri: string): string => (isFile(uri) ? resolve(fileURLToPath(uri)) : uri);
   const held = new Map<string, TextDocument>();
+  // An editor numbers a document from one whenever it opens it: this counts on.
+  let changes = 0;
+  const versions = new Map<string, number>();
   const host = makeHost((path) => {
     const document = held.get(path);
-    return document && { text: document.getText(), version: `open ${document.version}` };
+    return document && { text: document.getText(), version: `open ${versions.get(path)}` };
   });
   const workspace = makeWorkspace(host);
   const roots: string[] = [];
@@ -67,10 +79,12 @@ function listen(connection: Connection): void {
 
   documents.onDidChangeContent(({ document }) => {
     held.set(pathOf(document.uri), document);
+    versions.set(pathOf(document.uri), ++changes);
     changed();
   });
   documents.onDidClose(({ document }) => {
     held.delete(pathOf(document.uri));
+    versions.delete(pathOf(document.uri));
     void connection.sendDiagnostics({ uri: document.uri, diagnostics: [] });
     changed();
   });
@@ -81,7 +95,16 @@ function listen(connection: Connection): void {
   function changed(): void {
     workspace.refresh();
     clearTimeout(timer);
-    timer = setTimeout(() => documents.all().forEach(publish), quietMs);
+    timer = setTimeout(() => documents.all().forEach(tryPublish), quietMs);
+  }
+
+  /** A bug that one text meets is told, and must not end the server for the others. */
+  function tryPublish(document: TextDocument): void {
+    try {
+      publish(document);
+    } catch (e) {
+      connection.console.error(e instanceof Error ? (e.stack ?? e.message) : String(e));
+    }
   }
 
   function publish(document: TextDocument): void {

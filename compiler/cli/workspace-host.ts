@@ -40,8 +40,14 @@ export function makeHost(held: (path: string) => Held | undefined = () => undefi
   };
 }
 
-const isFile = (path: string): boolean =>
-  statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    // Nothing there, or no path at all: an import being typed may hold any character.
+    return false;
+  }
+}
 
 /** Folders that are not looked into. */
 const left: readonly string[] = ['node_modules', 'dist'];
