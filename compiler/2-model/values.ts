@@ -2,8 +2,8 @@
 import {
   addDim,
   constantDim,
-  divDim,
   mulDim,
+  quotientDim,
   sameDim,
   showDim,
   subDim,
@@ -77,7 +77,7 @@ function overDims(op: BinaryOp, a: Dim, b: Dim): Thing | undefined {
     case '*':
       return dimThing(mulDim(a, b));
     case '/':
-      return dimThing(divDim(a, b) ?? symbol(`(${showDim(a)}) / (${showDim(b)})`));
+      return dimThing(quotientDim(a, b));
     case '%':
     case '^':
       return dimThing(symbol(`(${showDim(a)}) ${op} (${showDim(b)})`));

@@ -66,7 +66,7 @@ export const mulDim = (a: Dim, b: Dim): Dim =>
     termsOf(a).flatMap((x) =>
       termsOf(b).map((y) => ({
         coefficient: x.coefficient * y.coefficient,
-        factors: [...x.factors, ...y.factors].sort(),
+        factors: cancelled([...x.factors, ...y.factors]),
       })),
     ),
   );
@@ -95,6 +95,35 @@ export function divDim(a: Dim, b: Dim): Dim | undefined {
   return normal(out);
 }
 
+/**
+ * a / b as a dimension: sizes are whole numbers of at least 1, which a size that is a quotient is
+ * checked to be once its symbols have values, so that `b * (a / b)` is `a`.
+ */
+export function quotientDim(a: Dim, b: Dim): Dim {
+  const [by, ...more] = termsOf(b);
+  const exact = divDim(a, b);
+  if (exact !== undefined) return exact;
+  if (!by || more.length > 0 || by.coefficient !== 1) {
+    return symbol(`(${showDim(a)}) / (${showDim(b)})`);
+  }
+  return mulDim(a, normal([{ coefficient: 1, factors: by.factors.map(inverseOf) }]));
+}
+
+/** Symbols of a product may be divided by: `1/heads` is the inverse of `heads`. */
+const inverseOf = (factor: string): string =>
+  factor.startsWith('1/') ? factor.slice(2) : `1/${factor}`;
+
+/** Without the factors that stand beside their inverses. */
+function cancelled(factors: readonly string[]): readonly string[] {
+  const out: string[] = [];
+  for (const f of factors) {
+    const at = out.indexOf(inverseOf(f));
+    if (at < 0) out.push(f);
+    else out.splice(at, 1);
+  }
+  return out.sort();
+}
+
 export function sameDim(a: Dim, b: Dim): boolean {
   if (typeof a === 'number' || typeof b === 'number') return a === b;
   return showDim(a) === showDim(b);
@@ -103,20 +132,6 @@ export function sameDim(a: Dim, b: Dim): boolean {
 export const sameShape = (a: readonly Dim[], b: readonly Dim[]): boolean =>
   a.length === b.length && a.every((d, i) => sameDim(d, b[i] ?? -1));
 
-/** The symbols that occur in a dimension, sorted. */
-export const symbolsOf = (d: Dim): readonly string[] =>
-  [...new Set(termsOf(d).flatMap((t) => t.factors))].sort();
-
-/** Replaces symbols by dimensions; a symbol that is not in `values` stays. */
-export function substituteDim(d: Dim, values: ReadonlyMap<string, Dim>): Dim {
-  if (typeof d === 'number') return d;
-  return d.terms
-    .map((t) =>
-      t.factors.reduce<Dim>((p, f) => mulDim(p, values.get(f) ?? symbol(f)), t.coefficient),
-    )
-    .reduce(addDim, 0);
-}
-
 /** The number a dimension is, or undefined while a symbol is open. */
 export const constantDim = (d: Dim): number | undefined => (typeof d === 'number' ? d : undefined);
 
@@ -124,7 +139,7 @@ export function showDim(d: Dim): string {
   if (typeof d === 'number') return String(d);
   return d.terms
     .map((t, i) => {
-      const product = t.factors.join(' * ');
+      const product = productText(t.factors);
       const size = Math.abs(t.coefficient);
       const text =
         t.factors.length === 0 ? String(size) : size === 1 ? product : `${size} * ${product}`;
@@ -132,6 +147,14 @@ export function showDim(d: Dim): string {
       return t.coefficient < 0 ? ` - ${text}` : ` + ${text}`;
     })
     .join('');
+}
+
+/** `a * b / c`; a product that only divides begins with 1. */
+function productText(factors: readonly string[]): string {
+  const over = factors.filter((f) => !f.startsWith('1/'));
+  const under = factors.filter((f) => f.startsWith('1/')).map(inverseOf);
+  if (under.length === 0) return over.join(' * ');
+  return [over.join(' * ') || '1', ...under].join(' / ');
 }
 
 export const showShape = (shape: readonly Dim[]): string => `[${shape.map(showDim).join(', ')}]`;
