@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { printGraph } from '../compiler/3-graph/print.ts';
 import { readGraph } from '../compiler/3-graph/read.ts';
 import { compileGraph, compileProgram } from '../compiler/compile.ts';
-import type { Template } from '../compiler/index.ts';
+import { type Template, bind } from '../compiler/index.ts';
 import { type Case, build, sizes } from './helpers/attention.ts';
 import { heads, ids, logits } from './helpers/attention-variants.ts';
 import { deviationOf, maxError } from './helpers/golden.ts';
@@ -97,4 +97,19 @@ describe.each(Object.entries(cases))('%s', (_, own) => {
       expect(inputs).toEqual(own.inputs ? ['x', 'k', 'v', ...read] : ['x', 'k', 'v']);
     }
   });
+});
+
+test('layers cannot share an instance that keeps state', () => {
+  const net = templateOf(
+    `net(ids: i32[t]) -> [t, 32] {
+      weight table: [16, 32]
+      use shared = \${0}()
+      x = table[ids] as [t, 4, 8]
+      repeat layers[l: 3] { x = x + shared(x) }
+      return x as [t, 32]
+    }`,
+    [templateOf('causal(x: [t, 4, 8]) -> [t, 4, 8] { return attend(x, x, x) }')],
+    'model',
+  );
+  expect(() => compileGraph(bind(net), undefined)).toThrow(/shared keeps state/);
 });

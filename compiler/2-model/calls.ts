@@ -103,16 +103,20 @@ function callPart(site: CallSite, part: Part, e: CallAst): Thing {
   }
   const inputs = e.args.map((a) => inputOf(site, a));
   if (ctx.mode === 'exact' && inputs.some((x) => !x)) return errorThing;
-  if (part.instance && ctx.mode === 'exact' && keepsState(part.instance)) {
-    ctx.log.report('call/state-twice', { name: textOf(e.callee.span) }, [
-      { span: e.span, text: '' },
-      { span: part.instance.span, text: 'its first call is here' },
-    ]);
-    return errorThing;
-  }
   const spec = { ...part, span: e.span };
   const instance = part.instance ?? ctx.instantiate(spec, inputs);
   if (!instance) return errorThing;
+  // A layer that calls an instance of outside does so in every iteration.
+  const inLayers = ctx.layer !== undefined && !site.place.parts.includes(part);
+  if ((part.instance || inLayers) && ctx.mode === 'exact' && keepsState(instance)) {
+    ctx.log.report('call/state-twice', { name: textOf(e.callee.span) }, [
+      { span: e.span, text: '' },
+      part.instance
+        ? { span: part.instance.span, text: 'its first call is here' }
+        : { span: part.span, text: 'it is declared outside of the layers' },
+    ]);
+    return errorThing;
+  }
   part.instance = instance;
   return resultThing(ctx, instance, inputs, e.span);
 }

@@ -29,7 +29,8 @@ export const calls = {
     'call it with its input: name(x)',
   ),
   'call/state-twice': message<Named>(
-    ({ name }) => `${name} keeps state, which a step writes once: it cannot be called twice`,
-    'declare a second instance with use',
+    ({ name }) =>
+      `${name} keeps state, which a step writes once: it cannot be called twice or by several layers`,
+    'declare an instance for each call with use',
   ),
 } as const;
