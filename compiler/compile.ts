@@ -6,18 +6,19 @@ import { DiagnosticsError, TargetError } from './base/failure.ts';
 import { type Diagnostic, type Log, makeLog } from './base/diagnostic.ts';
 import { invariant, present } from './base/invariant.ts';
 import { renderAll } from './base/render.ts';
-import type { DType } from './base/type.ts';
+import type { DType, TensorType } from './base/type.ts';
 import type { SheetSource } from './1-syntax/template.ts';
 import type { BoundModel } from './bound.ts';
 import { type BoundWeights, bindWeights } from './2-model/bind-weights.ts';
 import { checkModel } from './2-model/check.ts';
-import { reportEffects, storedTypes } from './2-model/effects.ts';
+import { type Schemes, effectsOf, numericsOf, reportEffects } from './2-model/effects.ts';
 import type { Model } from './2-model/model.ts';
 import { type ResolvedSheets, resolveSheets } from './2-model/sheets.ts';
-import type { Graph } from './3-graph/graph.ts';
+import type { Graph, Node, ValueId } from './3-graph/graph.ts';
 import { lowerModel } from './3-graph/lower.ts';
 import { simplify } from './3-graph/simplify.ts';
 import { verifyGraph } from './3-graph/verify.ts';
+import { opOf } from './ops/index.ts';
 import { partition } from './4-partition/partition.ts';
 import type { Plan } from './4-partition/plan.ts';
 import { verifyPlan } from './4-partition/verify.ts';
@@ -65,18 +66,19 @@ function resolveModel(
   bound: BoundModel,
   more: readonly SheetSource[],
   log: Log,
-): Pick<Meaning, 'model' | 'sheets'> {
+): Pick<Meaning, 'model' | 'sheets'> & { readonly schemes?: Schemes } {
   const all = [...bound.sheets, ...more];
   const plain = checkModel(bound, log);
   if (!plain) throw failureOf(log);
   if (all.length === 0) return { model: plain, sheets: [] };
   const sheets = resolveSheets(plain, all, log);
+  const effects = effectsOf(sheets);
   // A block taken as a model is elaborated in the whole, by its paths there.
-  const stored = storedTypes(sheets, bound.root ? `${bound.root.path}.` : '');
-  if (stored.size === 0) return { model: plain, sheets };
-  const model = checkModel(bound, log, undefined, stored);
+  const numerics = numericsOf(effects, bound.root?.path);
+  if (numerics.marks.size === 0) return { model: plain, sheets };
+  const model = checkModel(bound, log, undefined, numerics);
   if (!model) throw failureOf(log);
-  return { model, sheets };
+  return { model, sheets, schemes: effects };
 }
 
 /** What the sheets of a model say of every part. Throws DiagnosticsError. */
@@ -85,28 +87,30 @@ export function readSheets(
   more: readonly SheetSource[] = [],
 ): Pick<Meaning, 'model' | 'sheets' | 'warnings'> {
   const log = makeLog();
-  const found = resolveModel(bound, more, log);
+  const { model, sheets } = resolveModel(bound, more, log);
   if (log.failed) throw failureOf(log);
-  return { ...found, warnings: log.diagnostics() };
+  return { model, sheets, warnings: log.diagnostics() };
 }
 
 /**
- * Model to graph; without a checkpoint every weight counts as f32. Throws DiagnosticsError with every
+ * Model to graph; without a checkpoint every weight counts as f32. The target `reference` computes
+ * with any numbers that sheets set, others with those that they have kernels for. Throws DiagnosticsError with every
  * mistake found.
  */
 export function compileGraph(
   bound: BoundModel,
   checkpoint: Pick<Checkpoint, 'tensors'> | undefined,
-  options: Pick<CompileOptions, 'onRewrite' | 'sheets'> = {},
+  options: Pick<CompileOptions, 'onRewrite' | 'sheets'> &
+    Partial<Pick<CompileOptions, 'target'>> = {},
 ): Meaning {
   const log = makeLog();
-  const { model, sheets } = resolveModel(bound, options.sheets ?? [], log);
+  const { model, sheets, schemes } = resolveModel(bound, options.sheets ?? [], log);
   if (log.failed) throw failureOf(log);
-  reportEffects(sheets, log);
+  reportEffects(sheets, options.target === 'reference', log);
   const weights = checkpoint ? bindWeights(model, checkpoint.tensors, log) : undefined;
   if (log.failed) throw failureOf(log);
   const dtypeOf = (path: string): DType => weights?.weights.get(path)?.dtype ?? 'f32';
-  const graph = simplify(lowerModel(model, dtypeOf), options.onRewrite);
+  const graph = simplify(lowerModel(model, dtypeOf, schemes), options.onRewrite);
   mustHold('graph', verifyGraph(graph));
   return { model, sheets, graph, weights, warnings: log.diagnostics() };
 }
@@ -124,11 +128,33 @@ export function compileProgram(
       `${meaning.model.name} is a block on its own: the reference interpreter runs it, a bundle maps token ids to logits`,
     );
   }
+  const op = interpretedIn(meaning.graph.nodes, meaning.graph.types);
+  if (op !== undefined) {
+    throw new TargetError(
+      'target/op',
+      `no target but reference computes ${op}: --target reference`,
+    );
+  }
   const plan = partition(meaning.graph);
   mustHold('plan', verifyPlan(plan));
   const program = buildProgram(plan, limitsFor(vocabOf(meaning.model), options.limits));
   mustHold('program', verifyProgram(program));
   return { ...meaning, plan, program };
+}
+
+/** An op that only the interpreter has. */
+function interpretedIn(nodes: readonly Node[], types: Graph['types']): string | undefined {
+  for (const n of nodes) {
+    if (n.kind === 'loop') {
+      const inside = interpretedIn(n.body, types);
+      if (inside !== undefined) return inside;
+    }
+    if (n.kind !== 'op') continue;
+    const typeOf = (v: ValueId): TensorType => present(types.get(v));
+    const lowered = opOf(n.op).lower(n.inputs.map(typeOf), n.results.map(typeOf), n.attrs);
+    if (lowered.kind === 'interpreted') return n.op;
+  }
+  return undefined;
 }
 
 const mustHold = (stage: string, faults: readonly string[]): void =>

@@ -136,7 +136,7 @@ test('layers that are stored alike stay one loop, those that differ are runs', (
 test('what no target computes with is refused, what nothing acts on is told', () => {
   expect(() =>
     compileProgram(bound, undefined, { sheets: [precision`layers { weights: ${q4_0} }`] }),
-  ).toThrow('precision.weights of layers.0 is q4_0, which no target computes with yet');
+  ).toThrow('precision.weights of layers.0 is q4_0, which only the reference interpreter');
   const sheets = [place`group gpu = ${h100} ** { on: gpu }`];
   expect(compileGraph(bound, undefined, { sheets }).warnings.map((w) => w.code)).toEqual([
     'sheet/no-effect',

@@ -2,12 +2,12 @@
 import { sameDim, symbol } from '../base/dim.ts';
 import type { Log } from '../base/diagnostic.ts';
 import { titleOf } from '../base/source.ts';
-import { type DType, showType } from '../base/type.ts';
+import { showType } from '../base/type.ts';
 import type { TemplateAst, TensorDecl } from '../1-syntax/ast.ts';
 import { guardDepth } from '../1-syntax/limits.ts';
 import type { Params, Template } from '../1-syntax/template.ts';
 import { fromHole } from './arguments.ts';
-import { type Edit, type EditBook, makeEditBook, tiesOf } from './edits.ts';
+import { type Edit, type EditBook, type SheetNumerics, makeEditBook, tiesOf } from './edits.ts';
 import { dimOf } from './expressions.ts';
 import { type Root, extract } from './extract.ts';
 import { checkArguments } from './givens.ts';
@@ -18,9 +18,6 @@ import { dtypeOf, typeOf } from './operands.ts';
 import { type Context, type Given, type Observer, makePlace, makeScope } from './scope.ts';
 import { checkTies } from './tie.ts';
 import { concreteWeights } from './weights.ts';
-
-/** Element types that sheets store weights as, by concrete path; layers that differ are runs. */
-export type StoredTypes = ReadonlyMap<string, DType>;
 
 /** What a model is made of: a bound model, without what concerns running it. */
 export interface ModelSource {
@@ -40,12 +37,12 @@ export function checkModel(
   source: ModelSource,
   log: Log,
   observe?: Observer,
-  stored: StoredTypes = new Map(),
+  numerics?: SheetNumerics,
 ): Model | undefined {
   const { edits = [], root } = source;
   return guardDepth(log, titleOf(source.template.source), () => {
-    const free = elaborateModel(source, makeEditBook(edits, new Map(), stored), log, observe);
-    const whole = free && tieModel(source, free, log, stored);
+    const free = elaborateModel(source, makeEditBook(edits, new Map(), numerics), log, observe);
+    const whole = free && tieModel(source, free, log, numerics);
     return whole && root ? extract(whole, root, log) : whole;
   });
 }
@@ -55,12 +52,12 @@ function tieModel(
   source: ModelSource,
   free: Model,
   log: Log,
-  stored: StoredTypes,
+  numerics: SheetNumerics | undefined,
 ): Model | undefined {
   const { edits = [] } = source;
   if (!edits.some((e) => e.kind === 'tie')) return free;
   const tied = checkTies(tiesOf(edits, concreteWeights(free.body)), log);
-  return tied && elaborateModel(source, makeEditBook(edits, tied, stored), log);
+  return tied && elaborateModel(source, makeEditBook(edits, tied, numerics), log);
 }
 
 function elaborateModel(

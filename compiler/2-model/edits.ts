@@ -52,6 +52,8 @@ export interface EditBook {
   layersOf(repeat: string, count: number): readonly number[] | MissingLayer;
   /** Text that differs where the edits inside of two layers do. */
   keyOf(path: string): string;
+  /** Text that differs where what sheets say of the numbers inside does. */
+  markOf(path: string): string;
   /** Whether any weight has an adapter. */
   readonly adapts: boolean;
   /** The element types that weights are to be stored as, by concrete path. */
@@ -83,12 +85,32 @@ function targetsOf(edit: Edit): readonly string[] {
   }
 }
 
+/** What sheets say of numbers, as far as layers that differ in it must be told apart. */
+export interface SheetNumerics {
+  /** The element types that weights are to be stored as, by concrete path. */
+  readonly stored: ReadonlyMap<string, DType>;
+  /** Texts by concrete path: layers with different ones are not the same. */
+  readonly marks: ReadonlyMap<string, string>;
+}
+
+const noNumerics: SheetNumerics = { stored: new Map(), marks: new Map() };
+
 export function makeEditBook(
   edits: readonly Edit[],
   tied: ReadonlyMap<string, WeightDecl>,
-  stored: ReadonlyMap<string, DType> = new Map(),
+  { stored, marks }: SheetNumerics = noNumerics,
 ): EditBook {
   const targets = edits.map((e) => new Set(e.kind === 'take' ? [] : e.at));
+  const marked = new Map<string, string[]>();
+  for (const path of marks.keys()) {
+    for (const outer of [...outerPaths(path), path]) {
+      const had = marked.get(outer);
+      if (had) had.push(path);
+      else marked.set(outer, [path]);
+    }
+  }
+  const markOf = (path: string): string =>
+    (marked.get(path) ?? []).map((p) => `${p.slice(path.length)}:${marks.get(p)}`).join();
   return {
     at(path) {
       if (edits.length === 0) return [];
@@ -111,8 +133,6 @@ export function makeEditBook(
       return numbers;
     },
     keyOf(path) {
-      const types = [...stored].filter(([p]) => p.startsWith(`${path}.`));
-      const typed = types.map(([p, type]) => `${p.slice(path.length)}:${type}`).join();
       return edits
         .flatMap((edit, i) => {
           const inside = `${pathAt(edits, i, path)}.`;
@@ -121,9 +141,10 @@ export function makeEditBook(
           );
           return own.every((t) => t === '') ? [] : [`${i}:${keyText(edit, own)}`];
         })
-        .concat(typed)
+        .concat(markOf(path))
         .join(' ');
     },
+    markOf,
     stored,
     adapts: edits.some((e) => e.kind === 'lora'),
     tied,

@@ -1,25 +1,120 @@
-/** What compiling makes of sheets: types of weights, and word of what nothing acts on. */
+/** What compiling makes of sheets: numbers of other formats, and word of what nothing acts on. */
 import type { Log } from '../base/diagnostic.ts';
-import { showSheetValue } from '../base/sheet-values.ts';
+import { bf16Format, bitsOf, f16Format } from '../base/number-format.ts';
+import { type QuantScheme, defineScheme, printScheme } from '../base/scheme.ts';
+import { type SheetValue, showSheetValue } from '../base/sheet-values.ts';
+import type { Span } from '../base/source.ts';
 import type { DType } from '../base/type.ts';
-import type { ResolvedSheets } from './sheets.ts';
+import type { SheetNumerics } from './edits.ts';
+import type { PropertyName, ResolvedPart, ResolvedSheets } from './sheets.ts';
 
-/** The element types that sheets give weights, by concrete path with `prefix` before it. */
-export function storedTypes(sheets: ResolvedSheets, prefix: string): ReadonlyMap<string, DType> {
-  const types = new Map<string, DType>();
-  for (const { part, settings } of sheets) {
-    const value = settings.get('precision.weights')?.value;
-    if (part.kind === 'weight' && value?.kind === 'type') types.set(prefix + part.path, value.type);
+/** Schemes that values pass through, by concrete path. */
+export interface Schemes {
+  /** Of weights: the weight itself. */
+  readonly weights: ReadonlyMap<string, QuantScheme>;
+  /** Of matrices of products: what is multiplied with them. */
+  readonly activations: ReadonlyMap<string, QuantScheme>;
+  /** Of parts that attend: what goes into their caches. */
+  readonly kv: ReadonlyMap<string, QuantScheme>;
+}
+
+export interface Effects extends Schemes {
+  /** The element types that weights are stored as. */
+  readonly stored: ReadonlyMap<string, DType>;
+}
+
+/** Numbers of fewer bits without a scale, as a scheme. */
+const plainScheme = (name: string, format: typeof f16Format): QuantScheme => {
+  const digits = [
+    { axis: 'k', step: bitsOf(format) },
+    { axis: 'n', step: bitsOf(format), times: { axis: 'k', per: 1 } },
+  ] as const;
+  const pieces = [{ bits: bitsOf(format), offset: 0, digits }];
+  return defineScheme({ name, codes: { format, store: 'values', pieces }, scales: [] });
+};
+
+const typeSchemes = {
+  f32: undefined,
+  f16: plainScheme('f16', f16Format),
+  bf16: plainScheme('bf16', bf16Format),
+} as const;
+
+function schemeOf(value: SheetValue | undefined): QuantScheme | undefined {
+  if (value?.kind === 'scheme') return value;
+  return value?.kind === 'type' ? typeSchemes[value.type] : undefined;
+}
+
+/** The property, if any, whose scheme a value that this part brings passes through. */
+const schemeProperties = (part: ResolvedPart['part']): readonly PropertyName[] => {
+  if (part.kind !== 'weight') {
+    return part.kinds.includes('attention') ? ['precision.kv'] : [];
   }
-  return types;
+  const own: PropertyName = 'precision.weights';
+  return part.kinds.includes('linear') ? [own, 'precision.activations'] : [own];
+};
+
+export function effectsOf(sheets: ResolvedSheets): Effects {
+  const stored = new Map<string, DType>();
+  const by = {
+    'precision.weights': new Map<string, QuantScheme>(),
+    'precision.activations': new Map<string, QuantScheme>(),
+    'precision.kv': new Map<string, QuantScheme>(),
+  };
+  for (const { part, settings } of sheets) {
+    const weights = settings.get('precision.weights')?.value;
+    if (part.kind === 'weight' && weights?.kind === 'type') stored.set(part.path, weights.type);
+    for (const name of ['precision.weights', 'precision.activations', 'precision.kv'] as const) {
+      const value = settings.get(name)?.value;
+      const scheme = schemeProperties(part).includes(name) ? schemeOf(value) : undefined;
+      // Types of weights are stored as they are.
+      const isStored = name === 'precision.weights' && value?.kind === 'type';
+      if (scheme && !isStored) by[name].set(part.path, scheme);
+    }
+  }
+  return {
+    stored,
+    weights: by['precision.weights'],
+    activations: by['precision.activations'],
+    kv: by['precision.kv'],
+  };
+}
+
+/** What tells layers apart, with paths of the whole that `root` is a part of. */
+export function numericsOf(effects: Effects, root: string | undefined): SheetNumerics {
+  const prefix = root === undefined ? '' : `${root}.`;
+  const marks = new Map<string, string>();
+  const texts = new Map<QuantScheme, string>();
+  const textOf = (s: QuantScheme): string => {
+    const text = texts.get(s) ?? printScheme(s);
+    texts.set(s, text);
+    return text;
+  };
+  const mark = (path: string, text: string): void => {
+    const whole = path === '' ? (root ?? '') : prefix + path;
+    marks.set(whole, `${marks.get(whole) ?? ''} ${text}`);
+  };
+  for (const [path, type] of effects.stored) mark(path, type);
+  for (const [path, s] of effects.weights) mark(path, `weights ${textOf(s)}`);
+  for (const [path, s] of effects.activations) mark(path, `activations ${textOf(s)}`);
+  for (const [path, s] of effects.kv) mark(path, `kv ${textOf(s)}`);
+  const stored = new Map([...effects.stored].map(([path, type]) => [prefix + path, type]));
+  return { stored, marks };
 }
 
 /**
- * Numbers that no target computes with are mistakes, for results would be other ones than the sheet
- * says; where and how things run is kept for who plans it, with a warning.
+ * Numbers that the target does not compute with are mistakes, for results would be other ones than
+ * the sheet says; where and how things run is kept for who plans it, with a warning. `anyNumbers`:
+ * the target has every scheme.
  */
-export function reportEffects(sheets: ResolvedSheets, log: Log): void {
-  const told = new Set<object>();
+export function reportEffects(sheets: ResolvedSheets, anyNumbers: boolean, log: Log): void {
+  const effective = new Set<Span>();
+  for (const { part, settings } of sheets) {
+    for (const name of schemeProperties(part)) {
+      const setting = settings.get(name);
+      if (setting) effective.add(setting.span);
+    }
+  }
+  const told = new Set<Span>();
   for (const { part, settings } of sheets) {
     for (const [name, { value, span, from }] of settings) {
       // Once a rule, with the first part that it selects.
@@ -27,13 +122,15 @@ export function reportEffects(sheets: ResolvedSheets, log: Log): void {
       told.add(span);
       const labels = [{ span, text: '' }];
       const shown = showSheetValue(value);
-      if (!name.startsWith('precision.')) {
+      if (!effective.has(span)) {
         log.report('sheet/no-effect', { name, value: shown }, labels);
         continue;
       }
       const path = part.path === '' ? 'the model' : part.path;
-      const works = value.kind === 'type' && (name === 'precision.weights' || value.type === 'f32');
-      if (!works) log.report('sheet/no-kernel', { name, value: shown, path }, labels);
+      const isType = value.kind === 'type';
+      const works = isType && (name === 'precision.weights' || value.type === 'f32');
+      if (!works && !anyNumbers)
+        log.report('sheet/no-kernel', { name, value: shown, path }, labels);
     }
   }
 }

@@ -15,11 +15,13 @@ export const sourceMark = '{#}';
 export interface Layer {
   readonly body: Body;
   readonly source: number;
+  /** Layers with different ones are different, equal bodies or not. */
+  readonly mark: string;
 }
 
 /** The longest repetition of a short pattern first, from the front. */
 export function foldLayers(layers: readonly Layer[]): readonly Run[] {
-  const ids = numbersOf(layers.map((l) => l.body));
+  const ids = numbersOf(layers);
   const sources = layers.map((l) => l.source);
   const runs: Run[] = [];
   let first = 0;
@@ -36,16 +38,15 @@ export function foldLayers(layers: readonly Layer[]): readonly Run[] {
 }
 
 /** Equal layers have equal numbers. */
-function numbersOf(layers: readonly Body[]): readonly number[] {
-  const byObject = new Map<Body, number>();
-  const byKey = new Map<string, number>();
-  return layers.map((body) => {
-    const had = byObject.get(body);
-    if (had !== undefined) return had;
-    const key = keyOf(body);
-    const id = byKey.get(key) ?? byKey.size;
-    byKey.set(key, id);
-    byObject.set(body, id);
+function numbersOf(layers: readonly Layer[]): readonly number[] {
+  const texts = new Map<Body, string>();
+  const numbers = new Map<string, number>();
+  return layers.map(({ body, mark }) => {
+    const text = texts.get(body) ?? keyOf(body);
+    texts.set(body, text);
+    const key = `${mark}\n${text}`;
+    const id = numbers.get(key) ?? numbers.size;
+    numbers.set(key, id);
     return id;
   });
 }

@@ -76,7 +76,7 @@ function foldRepeat(site: RepeatSite, s: RepeatAst, count: number): boolean {
     ctx.layer = outer;
     if (!body) return false;
     known.set(key, body);
-    layers.push({ body, source });
+    layers.push({ body, source, mark: ctx.edits.markOf(path) });
   }
   if (layers.length === 0) return false;
   place.statements.push({

@@ -1,7 +1,7 @@
 /** What rules set properties to: names, numbers, and what holes hold. */
 import type { Log } from '../base/diagnostic.ts';
 import { nearestName } from '../base/messages/nearest.ts';
-import { isScheme } from '../base/scheme.ts';
+import { isByRow, isScheme } from '../base/scheme.ts';
 import {
   type Hardware,
   type Policy,
@@ -16,7 +16,9 @@ import type { SheetKind, SheetSource } from '../1-syntax/template.ts';
 export type Groups = ReadonlyMap<string, Hardware | undefined>;
 
 type Property =
-  | { readonly takes: 'scheme' | 'group' | 'bool' }
+  | { readonly takes: 'group' | 'bool' }
+  /** `byRow`: of what tokens bring, so that no row depends on its company. */
+  | { readonly takes: 'scheme'; readonly byRow?: true }
   /** A number of this concern's own, where it is one, or a policy. */
   | { readonly takes: 'policy'; readonly concern: PolicyConcern; readonly number?: true };
 
@@ -24,8 +26,8 @@ type Property =
 const properties: Readonly<Record<SheetKind, Readonly<Record<string, Property>>>> = {
   precision: {
     weights: { takes: 'scheme' },
-    activations: { takes: 'scheme' },
-    kv: { takes: 'scheme' },
+    activations: { takes: 'scheme', byRow: true },
+    kv: { takes: 'scheme', byRow: true },
   },
   place: { on: { takes: 'group' }, pin: { takes: 'bool' } },
   decode: Object.fromEntries(
@@ -82,8 +84,14 @@ export function readSetting(
     case 'scheme': {
       const type = storedTypes.find((t) => value.kind === 'name' && value.name === t);
       if (type) return { kind: 'type', type };
-      if (isScheme(hole)) return hole;
-      report(log, name.text, `${storedTypes.join(', ')} or a scheme in a hole`, sheet, value);
+      if (isScheme(hole) && (!property.byRow || isByRow(hole))) return hole;
+      report(
+        log,
+        name.text,
+        `${storedTypes.join(', ')} or a scheme${property.byRow ? ' with groups inside one row' : ''} in a hole`,
+        sheet,
+        value,
+      );
       return undefined;
     }
     case 'bool':

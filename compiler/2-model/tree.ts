@@ -60,7 +60,7 @@ export function treeOf(model: Model): BlockPart {
     kind: 'model',
     path: '',
     block: model.name,
-    kinds: [],
+    kinds: kindsOf(model),
     params: paramsOf(model.params),
     inputs: model.inputs.map((i) => tensorOf(i.name, i.type)),
     results: model.results.flatMap((r) => r.types.map((t) => tensorOf('', t))),
@@ -96,7 +96,7 @@ function instancePart(
 }
 
 /** Kinds of the ops that it computes itself. */
-function kindsOf({ body, results }: Instance): readonly string[] {
+function kindsOf({ body, results }: Pick<Instance, 'body' | 'results'>): readonly string[] {
   const own = body.statements.flatMap((s) => (s.kind === 'let' ? [s.value] : []));
   const all = [...own, ...results].flatMap((e) => [...withinExpr(e)]);
   return [...new Set(all.flatMap((e) => (e.kind === 'op' ? (opOf(e.op).kind ?? []) : [])))];
@@ -135,7 +135,7 @@ function layerPart(
   products: ReadonlySet<string>,
 ): BlockPart {
   const path = `${repeat}.${layer}`;
-  const none = { kinds: [], params: {}, inputs: [], results: [] };
+  const none = { kinds: kindsOf({ body, results: [] }), params: {}, inputs: [], results: [] };
   return { kind: 'layer', path, block: repeat, ...none, ...insideOf(body, path, round, products) };
 }
 

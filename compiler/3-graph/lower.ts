@@ -1,27 +1,40 @@
 /** Model to graph: calls inlined, repeats as loops, weights widened by casts, wanted rows picked. */
 import { invariant, present } from '../base/invariant.ts';
+import { type QuantScheme, printScheme } from '../base/scheme.ts';
+import type { Span } from '../base/source.ts';
 import { symbol } from '../base/dim.ts';
 import { type DType, type TensorType, isFloat } from '../base/type.ts';
-import type {
-  Body,
-  Instance,
-  Model,
-  ModelInput,
-  Repeat,
-  TypedExpr,
-  WeightDecl,
+import type { Schemes } from '../2-model/effects.ts';
+import { productOf } from '../2-model/lora.ts';
+import {
+  type Body,
+  type Instance,
+  type Model,
+  type ModelInput,
+  type Repeat,
+  type TypedExpr,
+  type WeightDecl,
+  nameAt,
 } from '../2-model/model.ts';
 import { makeGraphBuilder } from './builder.ts';
 import type { Carried, Graph, StepNode, ValueId } from './graph.ts';
 
 type Scope = Map<string, ValueId>;
+type OpExpr = Extract<TypedExpr, { readonly kind: 'op' }>;
+
+const noSchemes: Schemes = { weights: new Map(), activations: new Map(), kv: new Map() };
 
 /**
  * `dtypeOf`: the stored element type of a weight, by its path in the model. The graph of a model from
  * token ids has one result, f32 [r, ..], a row for each wanted token; that of a block on its own has
  * the block's results whole.
+ * `schemes`: those that values pass through; the iterations of a loop have the same.
  */
-export function lowerModel(model: Model, dtypeOf: (path: string) => DType): Graph {
+export function lowerModel(
+  model: Model,
+  dtypeOf: (path: string) => DType,
+  schemes: Schemes = noSchemes,
+): Graph {
   const b = makeGraphBuilder();
   const step = new Map<string, ValueId>();
   const wholeModel = model.inputs.every((i) => i.from === 'ids');
@@ -120,7 +133,11 @@ export function lowerModel(model: Model, dtypeOf: (path: string) => DType): Grap
       case 'pick':
         return [present(many(e.from, scope)[e.index], 'result')];
       case 'op': {
-        const inputs = e.inputs.map((x) => one(x, scope));
+        const scheme = schemeOfOperand(e);
+        const inputs = e.inputs.map((x, i) => {
+          const value = one(x, scope);
+          return i === 0 ? through(value, scheme, x.span) : value;
+        });
         return b.op(e.op, inputs, e.attrs, e.span, e.state);
       }
       case 'call':
@@ -147,7 +164,23 @@ export function lowerModel(model: Model, dtypeOf: (path: string) => DType): Grap
     b.push({ kind: 'weight', name: w.path, source: w.source, result });
     invariant(isFloat(dtype), () => `weight ${w.path} is stored as ${dtype}`);
     const [wide] = dtype === 'f32' ? [result] : b.op('cast', [result], { to: 'f32' }, w.span);
-    weights.set(w.path, present(wide));
-    return present(wide);
+    const value = through(present(wide), schemes.weights.get(nameAt(w.path, 0)), w.span);
+    weights.set(w.path, value);
+    return value;
+  }
+
+  /** Of the left operand: what a product with a weight multiplies, or what goes into a cache. */
+  function schemeOfOperand(e: OpExpr): QuantScheme | undefined {
+    if (e.state !== undefined) {
+      return schemes.kv.get(nameAt(e.state, 0).split('.').slice(0, -1).join('.'));
+    }
+    const product = productOf(e);
+    return product && schemes.activations.get(nameAt(product.weight.path, 0));
+  }
+
+  function through(x: ValueId, scheme: QuantScheme | undefined, span: Span): ValueId {
+    // Numbers of things, such as positions in a cache, stay what they are.
+    if (!scheme || b.typeOf(x).dtype === 'i32') return x;
+    return present(b.op('through', [x], { scheme: printScheme(scheme) }, span)[0]);
   }
 }

@@ -16,6 +16,7 @@ export function isRowWise(n: OpNode, types: ReadonlyMap<ValueId, TensorType>): b
   const lowered = opOf(n.op).lower(n.inputs.map(typeOf), n.results.map(typeOf), n.attrs);
   switch (lowered.kind) {
     case 'append':
+    case 'interpreted':
     case 'attend':
       return false;
     case 'view':

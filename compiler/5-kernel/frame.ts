@@ -120,6 +120,7 @@ function computed(frame: Frame, facts: NodeFacts, v: ValueId, index: readonly Li
     case 'append':
     case 'attend':
     case 'top':
+    case 'interpreted':
       invariant(false, () => `%${v} must be held`);
   }
 }

@@ -60,6 +60,9 @@ export function emitNode(ctx: NodeContext, facts: NodeFacts): Stmt[] {
     case 'attend':
       invariant(false, 'attention is a region of its own');
       break;
+    case 'interpreted':
+      invariant(false, 'what only the interpreter has is in no program');
+      break;
     case 'append':
       return emitAppend(ctx, facts);
     case 'top':

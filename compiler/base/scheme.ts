@@ -142,3 +142,21 @@ export function bitsPerElement(s: QuantScheme, rows: number, columns: number): n
 
 export const isScheme = (v: unknown): v is QuantScheme =>
   typeof v === 'object' && v !== null && 'kind' in v && v.kind === 'scheme' && 'codes' in v;
+
+/** A scheme as text, for graphs: JSON of the whole. */
+export const printScheme = (s: QuantScheme): string => JSON.stringify(s);
+
+/** The scheme that `printScheme` wrote. Throws SchemeError. */
+export function readScheme(text: string): QuantScheme {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+    if (isScheme(value)) return defineScheme(value);
+  } catch (e) {
+    if (e instanceof SchemeError) throw e;
+  }
+  throw new SchemeError('scheme/invalid', `no scheme is written as ${text.slice(0, 40)}`);
+}
+
+/** Whether each row is quantised by itself, as what tokens bring must be. */
+export const isByRow = (s: QuantScheme): boolean => levelsOf(s).every((l) => l.group.n === 1);

@@ -81,7 +81,7 @@ async function interpreted(
   options: LoadOptions,
   console: Console,
 ): Promise<LoadedModel> {
-  const { graph, weights, model } = compileGraph(bound, checkpoint);
+  const { graph, weights, model } = compileGraph(bound, checkpoint, { target: 'reference' });
   const bar = console.progress('reading weights');
   const reader = await readWeights(present(weights), checkpoint, nodeFiles, bar.update);
   bar.end('loaded for the reference interpreter');

@@ -8,6 +8,7 @@ import type { OpDef } from './op.ts';
 import { argmax, max, mean, sum } from './reduce.ts';
 import { angles, rotate } from './rope.ts';
 import { softmax } from './softmax.ts';
+import { through } from './through.ts';
 import { top_k } from './top-k.ts';
 import { cast, concat, gather, reshape, slice, take, transpose } from './views.ts';
 
@@ -37,6 +38,7 @@ export const ops = {
   pick,
   among,
   where,
+  through,
 } as const;
 
 export type OpName = keyof typeof ops;

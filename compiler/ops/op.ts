@@ -109,6 +109,7 @@ export interface EvalContext {
  * - `append`: stores operand 0's row of each token into the state of its slot
  * - `attend`: softmax over the cached entries of a token's sequence, weighted sum of values
  * - `top`: the largest `count` elements of the last axis and their indices, ties to the lower index
+ * - `interpreted`: only the reference interpreter has it; no program is made of it
  */
 export type Lowered =
   | { readonly kind: 'loops'; readonly results: readonly Loops[] }
@@ -132,7 +133,8 @@ export type Lowered =
        */
       readonly select?: { readonly count: number; readonly each: number; readonly by: ScalarFn };
     }
-  | { readonly kind: 'top'; readonly count: number };
+  | { readonly kind: 'top'; readonly count: number }
+  | { readonly kind: 'interpreted' };
 
 export interface Loops {
   /** The result's shape; axis 0 is the step's own (`t` or `r`) wherever an operand's is. */

@@ -53,7 +53,7 @@ export async function referenceOf(
   adapters: readonly string[] = [],
 ): Promise<LoadedModel> {
   const checkpoint = await readCheckpoint(nodeFiles, checkpointFolder, adapters);
-  const { graph, weights, model } = compileGraph(bound, checkpoint);
+  const { graph, weights, model } = compileGraph(bound, checkpoint, { target: 'reference' });
   if (!weights) throw new Error('no weights');
   const reader = await readWeights(weights, checkpoint, nodeFiles);
   const sizes = { threads: 1, context, capacity: 2 * context, sequences: 8 };

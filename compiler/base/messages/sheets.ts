@@ -30,6 +30,6 @@ export const sheets = {
   ),
   'sheet/no-kernel': message<{ name: string; value: string; path: string }>(
     ({ name, value, path }) =>
-      `${name} of ${path} is ${value}, which no target computes with yet; weights may be f32, f16 or bf16`,
+      `${name} of ${path} is ${value}, which only the reference interpreter computes with (--target reference); weights may be f32, f16 or bf16`,
   ),
 } as const;

@@ -28,7 +28,7 @@ export async function viewCommand(
     throw new UsageError('usage/context', `--context is at least 1, not ${flags.context}`);
   }
   const { bound, checkpoint } = await openReadable(place, flags);
-  const { model, weights } = compileGraph(bound, checkpoint);
+  const { model, weights } = compileGraph(bound, checkpoint, { target: 'reference' });
   const dtypeOf = (path: string): DType => weights?.weights.get(path)?.dtype ?? 'f32';
   const data = viewModel(model, { context: flags.context, ...(weights ? { dtypeOf } : {}) });
   const out = resolve(flags.out ?? (await beside(place)));
