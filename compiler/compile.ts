@@ -16,6 +16,7 @@ import type { Model } from './2-model/model.ts';
 import { type ResolvedSheets, resolveSheets } from './2-model/sheets.ts';
 import type { Graph, Node, ValueId } from './3-graph/graph.ts';
 import { lowerModel } from './3-graph/lower.ts';
+import { checkPolicyFacts } from './3-graph/policy-facts.ts';
 import { simplify } from './3-graph/simplify.ts';
 import { verifyGraph } from './3-graph/verify.ts';
 import { opOf } from './ops/index.ts';
@@ -72,6 +73,7 @@ function resolveModel(
   if (!plain) throw failureOf(log);
   if (all.length === 0) return { model: plain, sheets: [] };
   const sheets = resolveSheets(plain, all, log);
+  checkPolicyFacts(plain, sheets, log);
   const effects = effectsOf(sheets);
   // A block taken as a model is elaborated in the whole, by its paths there.
   const numerics = numericsOf(effects, bound.root?.path);

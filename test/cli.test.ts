@@ -106,6 +106,17 @@ describe('with a bundle, a folder and the reference', () => {
     expect(argmax(found.at(-1) ?? [])).toBe(golden.greedy[0]);
   });
 
+  test('--sheet FILE: what inspect says of parts is what compile does with them', () => {
+    const model = 'examples/bard/model.ts';
+    const sheet = 'test/fixtures/sheets.ts';
+    const rows = json('inspect', model, '--sheet', sheet)['sheet'] as readonly { part: string }[];
+    expect(rows.length).toBeGreaterThan(0);
+    expect(rows.every((r) => /^layers\.[1-9]/.test(r.part))).toBe(true);
+    const { status, stdout } = cograph('compile', model, '--sheet', sheet, '--emit', 'graph');
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/bf16\[.*\] = weight "layers\.(\{|1)/);
+  });
+
   test('inspect: the folder and its bundle agree', () => {
     const [a, b] = [json('inspect', llama), json('inspect', bundle)];
     for (const key of ['name', 'parameters', 'kvBytesPerToken', 'vocab', 'flopsPerToken']) {

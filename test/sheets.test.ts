@@ -10,6 +10,7 @@ import { compileGraph, compileProgram, readSheets } from '../compiler/compile.ts
 import { readCheckpoint } from '../compiler/8-bundle/checkpoint.ts';
 import { nodeFiles } from '../compiler/cli/node-files.ts';
 import {
+  type BoundModel,
   type SheetSource,
   bind,
   block,
@@ -19,7 +20,7 @@ import {
   place,
   precision,
 } from '../compiler/index.ts';
-import { h100, lru, q4_0, slidingCache } from '../stdlib/index.ts';
+import { draft, h100, lru, prefetch, q4_0, slidingCache } from '../stdlib/index.ts';
 import { bundleOf, familyModel, greedy, loadBundle, referenceOf } from './helpers/models.ts';
 
 const dense = block`
@@ -40,6 +41,25 @@ const net = model`
   }
 `;
 const bound = bind(net, { params: { depth: 8 } });
+
+const experts = block`
+  experts(x: [t, d]) -> [t, d] {
+    weight gate: [4, d], up: [4, d, d]
+    share, chosen = top_k(softmax(x @ gate.T), k = 2)
+    return sum(grouped(x, up, chosen) * (share as [t, 2, 1]), axis = 1) as [t, d]
+  }
+`;
+const routed = bind(model`
+  routed(ids: i32 [t]) -> [t, 16] {
+    weight embed: [16, 8]
+    x = embed[ids]
+    repeat layers[l: 3] {
+      use moe = ${experts}()
+      x = x + moe(x)
+    }
+    return x @ embed.T
+  }
+`);
 
 const valuesOf = (...sheets: readonly SheetSource[]): ReadonlyMap<string, string> =>
   new Map(
@@ -202,4 +222,46 @@ test('61 layers of experts resolve within milliseconds', () => {
     return performance.now() - began;
   });
   expect(Math.min(...times)).toBeLessThan(60);
+});
+
+describe('policies against what the dataflow tells', () => {
+  const smallthinker = familyModel(join(import.meta.dirname, 'fixtures/goldens/smallthinker_21b'));
+  const fails = (m: BoundModel, sheet: SheetSource): string => {
+    try {
+      readSheets(m, [sheet]);
+      return '';
+    } catch (e) {
+      return e instanceof Error ? e.message : '';
+    }
+  };
+
+  test('experts are asked for at most as far ahead as they are chosen', () => {
+    expect(fails(routed, decode`** { prefetch: ${prefetch(0)} }`)).toBe('');
+    expect(fails(routed, decode`** { prefetch: ${prefetch(1)} }`)).toMatch(
+      /the experts of layers.0.moe cannot be asked for 1 layers ahead: they are chosen 0 layers/,
+    );
+    expect(fails(routed, decode`** { prefetch: 7 }`)).toContain('[sheet/lookahead]');
+  });
+
+  test('a draft has the vocabulary of the model', () => {
+    const guess = (vocabulary: number) => decode`** { speculate: ${draft({ vocabulary, guesses: 4 })} }`; // prettier-ignore
+    expect(fails(bound, guess(16))).toBe('');
+    expect(fails(bound, guess(17))).toContain('a vocabulary of 17, the model one of 16');
+  });
+
+  test('kinds by use: what picks experts is a router, what ids pick rows of an embedding', () => {
+    const of = (kind: string): readonly string[] => [...smallthinker.find(kind)].map((p) => p.path);
+    expect(of(':embedding')).toEqual(['embed']);
+    expect(of(':router').length).toBeGreaterThan(0);
+    expect(of(':router').every((path) => /router|gate|moe/.test(path))).toBe(true);
+  });
+
+  test('a kind and an attribute that no part has are told, and nothing is selected', () => {
+    const told = (sheet: SheetSource): readonly string[] =>
+      readSheets(bound, [sheet]).warnings.map((w) => `${w.code} ${w.text}`);
+    expect(told(precision`:dnse { weights: f16 }`)[0]).toMatch(/^sheet\/kind .*did you mean dense/);
+    expect(told(precision`**[iner > 3] { weights: f16 }`)).toEqual([
+      'select/attribute no part of the model has a parameter or size iner; did you mean inner?',
+    ]);
+  });
 });

@@ -19,9 +19,11 @@ export function selectParts(
   tree: BlockPart,
   selectors: readonly SelectorAst[],
   log: Log,
+  unknownKind: 'select/kind' | 'sheet/kind' = 'select/kind',
 ): readonly ModelPart[] {
   const parts = [...partsOf(tree)];
-  if (!checkKinds(parts, selectors, log)) return [];
+  if (!checkKinds(parts, selectors, log, unknownKind)) return [];
+  if (!checkAttributes(parts, selectors, log)) return [];
   const byPath = new Map(parts.map((p) => [p.path, p]));
   const counts = new Map<string, number>();
   for (const p of parts) {
@@ -37,8 +39,12 @@ function checkKinds(
   parts: readonly ModelPart[],
   selectors: readonly SelectorAst[],
   log: Log,
+  code: 'select/kind' | 'sheet/kind',
 ): boolean {
-  const fromOps = Object.keys(ops).flatMap((name) => opOf(name).kind ?? []);
+  const fromOps = Object.keys(ops).flatMap((name) => {
+    const { kind, table, chosen } = opOf(name);
+    return [kind ?? [], table?.kind ?? [], chosen ? 'router' : []].flat();
+  });
   const blocks = parts.flatMap((p) => (p.kind === 'instance' ? [p.block] : []));
   const known = [...new Set([...fromOps, 'linear', 'layer', 'instance', ...blocks])];
   const wrong = selectors
@@ -46,9 +52,24 @@ function checkKinds(
     .filter((k) => !known.includes(k.text));
   for (const { text, span } of wrong) {
     const nearest = nearestName(text, known);
-    log.report('select/kind', { name: text, known: known.join(', '), nearest }, [
-      { span, text: '' },
-    ]);
+    log.report(code, { name: text, known: known.join(', '), nearest }, [{ span, text: '' }]);
+  }
+  return wrong.length === 0;
+}
+
+/** A test of what no part of the model has; each is reported. */
+function checkAttributes(
+  parts: readonly ModelPart[],
+  selectors: readonly SelectorAst[],
+  log: Log,
+): boolean {
+  const tests = selectors.flatMap((s) => s.segments.flatMap((x) => x.tests));
+  if (tests.length === 0) return true;
+  const known = new Set(parts.flatMap((p) => Object.keys(attributesOf(p))));
+  const wrong = tests.filter((t) => !known.has(t.name.text));
+  for (const { name } of wrong) {
+    const nearest = nearestName(name.text, known);
+    log.report('select/attribute', { name: name.text, nearest }, [{ span: name.span, text: '' }]);
   }
   return wrong.length === 0;
 }

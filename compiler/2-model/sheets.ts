@@ -98,7 +98,7 @@ function selected(tree: BlockPart, selector: SelectorAst, log: Log): readonly Mo
   while (segments.length > 0 && isEverything(segments.at(-1))) segments.pop();
   if (segments.length === 0) return [tree];
   const before = log.diagnostics().length;
-  const parts = selectParts(tree, [{ ...selector, segments }], log);
+  const parts = selectParts(tree, [{ ...selector, segments }], log, 'sheet/kind');
   if (parts.length > 0 || log.diagnostics().length > before) return parts;
   const { source, start, end } = selector.span;
   const text = source.text.slice(start, end);

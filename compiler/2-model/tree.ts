@@ -2,7 +2,7 @@
 import { type Dim, constantDim, showDim } from '../base/dim.ts';
 import type { DType, TensorType } from '../base/type.ts';
 import { opOf } from '../ops/index.ts';
-import { productWeights } from './lora.ts';
+import { type PartKinds, partKindsOf } from './part-kinds.ts';
 import { withinExpr } from './walk.ts';
 import { weightAt } from './weights.ts';
 import {
@@ -46,7 +46,7 @@ export interface BlockPart {
 
 export interface WeightPart extends PartTensor {
   readonly kind: 'weight';
-  /** `linear`: the matrix of products. */
+  /** `linear`: the matrix of products; `embedding`: a table of rows. */
   readonly kinds: readonly string[];
   readonly path: string;
   /** Name in the checkpoint, to which that may add `.weight`. */
@@ -64,7 +64,7 @@ export function treeOf(model: Model): BlockPart {
     params: paramsOf(model.params),
     inputs: model.inputs.map((i) => tensorOf(i.name, i.type)),
     results: model.results.flatMap((r) => r.types.map((t) => tensorOf('', t))),
-    ...insideOf(model.body, '', 0, productWeights(model)),
+    ...insideOf(model.body, '', 0, partKindsOf(model)),
   };
 }
 
@@ -79,18 +79,18 @@ function instancePart(
   i: Instance,
   outer: string,
   iteration: number,
-  products: ReadonlySet<string>,
+  partKinds: PartKinds,
 ): readonly [string, BlockPart] {
   const path = nameAt(i.path, iteration);
   const part: BlockPart = {
     kind: 'instance',
     path,
     block: i.block,
-    kinds: kindsOf(i),
+    kinds: [...kindsOf(i), ...(partKinds.routers.has(i.path) ? ['router'] : [])],
     params: paramsOf(i.params),
     inputs: i.inputs.map((x) => tensorOf(x.name, x.type)),
     results: i.results.flatMap((r) => r.types.map((t) => tensorOf('', t))),
-    ...insideOf(i.body, path, iteration, products),
+    ...insideOf(i.body, path, iteration, partKinds),
   };
   return [nameIn(outer, path), part];
 }
@@ -106,10 +106,10 @@ function insideOf(
   body: Body,
   path: string,
   iteration: number,
-  products: ReadonlySet<string>,
+  partKinds: PartKinds,
 ): Pick<BlockPart, 'weights' | 'parts' | 'layers'> {
-  const weights = body.weights.map((w) => weightPart(weightAt(w, iteration), path, products));
-  const parts = body.instances.map((i) => instancePart(i, path, iteration, products));
+  const weights = body.weights.map((w) => weightPart(weightAt(w, iteration), path, partKinds));
+  const parts = body.instances.map((i) => instancePart(i, path, iteration, partKinds));
   return {
     weights: Object.fromEntries(weights.map((w) => [w.name, w])),
     parts: Object.fromEntries(parts),
@@ -120,7 +120,7 @@ function insideOf(
         Array.from({ length: run.count * run.bodies.length }, (_, n) => {
           const round = Math.floor(n / run.bodies.length);
           const own = run.bodies[n % run.bodies.length];
-          return own ? [layerPart(own, repeat, run.first + n, round, products)] : [];
+          return own ? [layerPart(own, repeat, run.first + n, round, partKinds)] : [];
         }).flat(),
       );
     }),
@@ -132,20 +132,20 @@ function layerPart(
   repeat: string,
   layer: number,
   round: number,
-  products: ReadonlySet<string>,
+  partKinds: PartKinds,
 ): BlockPart {
   const path = `${repeat}.${layer}`;
   const none = { kinds: kindsOf({ body, results: [] }), params: {}, inputs: [], results: [] };
-  return { kind: 'layer', path, block: repeat, ...none, ...insideOf(body, path, round, products) };
+  return { kind: 'layer', path, block: repeat, ...none, ...insideOf(body, path, round, partKinds) };
 }
 
 const weightPart = (
   { path, source, type }: WeightDecl,
   outer: string,
-  products: ReadonlySet<string>,
+  partKinds: PartKinds,
 ): WeightPart => ({
   kind: 'weight',
-  kinds: products.has(path) ? ['linear'] : [],
+  kinds: partKinds.ofWeight(path),
   path,
   source,
   ...tensorOf(nameIn(outer, path), type),

@@ -10,6 +10,10 @@ export interface Policy {
   readonly params: Readonly<Record<string, number>>;
   /** What the part must have in it for the policy to mean anything. */
   readonly needs: readonly ModelFact[];
+  /** The parameter that counts layers between the choice of experts and their use. */
+  readonly ahead?: string;
+  /** Entries that the model's vocabulary must have. */
+  readonly vocabulary?: number;
 }
 
 export const policyConcerns = ['kv', 'residency', 'prefetch', 'speculate', 'paths'] as const;

@@ -178,6 +178,8 @@ export interface OpDef<A extends Attrs = Attrs> {
   readonly captures?: true;
   /** The operand `weights` is read only where the numbers in the operand `ids` say. */
   readonly chosen?: { readonly weights: number; readonly ids: number };
+  /** What selectors call a weight that it picks rows of: `:embedding`. */
+  readonly table?: { readonly operand: number; readonly kind: string };
   /** What selectors call an instance that computes it: `:attention`. */
   readonly kind?: string;
   /**

@@ -7,7 +7,6 @@ import { array, needFloats, sizeOf } from './shape.ts';
 export const top_k = defineOp<{ readonly k: number }>({
   doc: 'The k largest elements of the last axis in falling order, and their positions; ties to the lower.',
   operands: ['x'],
-  kind: 'router',
   results: ['values', 'positions'],
   attrs: { k: { kind: 'int', doc: 'how many' } },
   infer([x], { k }) {

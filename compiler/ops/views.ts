@@ -243,6 +243,7 @@ export const concat = defineOp<NoAttrs>({
 export const gather = defineOp<NoAttrs>({
   doc: 'Rows of a table by number: table[ids].',
   operands: ['table', 'ids'],
+  table: { operand: 0, kind: 'embedding' },
   results: ['y'],
   attrs: {},
   infer([table, ids]) {

@@ -1,4 +1,4 @@
-import { bind, model } from 'cograph';
+import { bind, model, precision } from 'cograph';
 
 const tiny = model`
   tiny(ids: i32 [t]) -> [t, 8] {
@@ -7,4 +7,4 @@ const tiny = model`
   }
 `;
 
-export default bind(tiny);
+export default bind(tiny, { sheets: [precision`out { weights: bf16 }`] });

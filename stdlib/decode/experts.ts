@@ -13,6 +13,9 @@ const residency = (name: string, slots: number): Policy =>
 /** `slots` experts a layer; the least recently used one makes room. */
 export const lru = (slots: number): Policy => residency('lru', slots);
 
+/** The same `slots` experts a layer always, those that were used most before. */
+export const pinned = (slots: number): Policy => residency('static', slots);
+
 /** The least often used one makes room. */
 export const lfu = (slots: number): Policy => residency('lfu', slots);
 

@@ -1,11 +1,17 @@
 /** Surgery: changes to a model, and what they select. */
-import { type Named, message, near } from './message.ts';
+import { type Named, message, near, warning } from './message.ts';
 
 export const edits = {
   'select/kind': message<{ name: string; known: string; nearest: string | undefined }>(
     ({ name, known, nearest }) =>
       `no kind of part named ${name}${near(nearest)}; there are ${known}`,
   ),
+  'select/attribute': {
+    ...warning<{ name: string; nearest: string | undefined }>(
+      ({ name, nearest }) => `no part of the model has a parameter or size ${name}${near(nearest)}`,
+    ),
+    minor: true,
+  },
   'edit/nothing': message<{ selector: string; nearest: string | undefined }>(
     ({ selector, nearest }) => `${selector} selects nothing in the model${near(nearest)}`,
   ),

@@ -5,6 +5,10 @@ export const sheets = {
   'sheet/nothing': warning<{ selector: string; nearest: string | undefined }>(
     ({ selector, nearest }) => `${selector} selects nothing in the model${near(nearest)}`,
   ),
+  'sheet/kind': warning<{ name: string; known: string; nearest: string | undefined }>(
+    ({ name, known, nearest }) =>
+      `no kind of part is named ${name}${near(nearest)}; there are ${known}`,
+  ),
   'sheet/property': message<{
     name: string;
     sheet: string;
@@ -24,6 +28,14 @@ export const sheets = {
   'sheet/policy': message<{ policy: string; path: string; lacks: string }>(
     ({ policy, path, lacks }) =>
       `the policy ${policy} means nothing for ${path}: it has no ${lacks}`,
+  ),
+  'sheet/lookahead': message<{ wanted: number; path: string; layers: number }>(
+    ({ wanted, path, layers }) =>
+      `the experts of ${path} cannot be asked for ${wanted} layers ahead: they are chosen ${layers} layers before their use`,
+  ),
+  'sheet/vocabulary': message<{ draft: string; model: string }>(
+    ({ draft, model }) =>
+      `the draft has a vocabulary of ${draft}, the model one of ${model}; they must be equal`,
   ),
   'sheet/no-effect': warning<{ name: string; value: string }>(
     ({ name, value }) => `${name}: ${value} is checked and kept, and no target acts on it yet`,
