@@ -6,6 +6,7 @@ export { gqa } from './attention/gqa.ts';
 export { mla } from './attention/mla.ts';
 export { mfa } from './attention/mfa.ts';
 export { swiglu, swigluExpertList, swigluExperts } from './moe/swiglu.ts';
+export { gatedShared } from './moe/shared.ts';
 export { reglu, regluExperts } from './moe/reglu.ts';
 export {
   biasedSigmoid,

@@ -1,18 +1,12 @@
-/** Routers against naive arithmetic, and the lookahead of the ways to route. */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+/** Routers and experts against naive arithmetic; the models of the book of routing. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { benchCheck, deepseekV3 } from '../bench/check-time.ts';
-import { constantDim } from '../compiler/base/dim.ts';
-import { makeLog } from '../compiler/base/diagnostic.ts';
-import { renderAll } from '../compiler/base/render.ts';
-import { checkModel } from '../compiler/2-model/check.ts';
-import { type Model, nameAt } from '../compiler/2-model/model.ts';
-import { weightsOf } from '../compiler/2-model/weights.ts';
 import { lookaheads } from '../compiler/3-graph/lookahead.ts';
-import { type BoundModel, type Template, bind, block, model } from '../compiler/index.ts';
+import { type Template, bind, block, model } from '../compiler/index.ts';
 import {
   biasedSigmoid,
+  gatedShared,
   gqa,
   groupLimited,
   softmaxThenTop,
@@ -21,43 +15,10 @@ import {
   topThenSoftmax,
 } from '../stdlib/index.ts';
 import { maxError } from './helpers/golden.ts';
-import { bundleOf, loadBundle, referenceOf, temporaryFolder } from './helpers/models.ts';
+import { bundleOf, loadBundle, referenceOf } from './helpers/models.ts';
 import { makeRandom } from './helpers/random-checkpoint.ts';
-
-function checked(bound: BoundModel): Model {
-  const log = makeLog();
-  const found = checkModel(bound, log);
-  if (!found) throw new Error(renderAll(log.diagnostics()));
-  return found;
-}
-
-type Numbers = readonly number[];
-
-/** A checkpoint of random weights, but for those given by name. */
-function checkpointOf(bound: BoundModel, given: ReadonlyMap<string, Numbers>): string {
-  const random = makeRandom(5);
-  const header: Record<string, unknown> = {};
-  const parts: Buffer[] = [];
-  let offset = 0;
-  for (const { weight, count } of weightsOf(checked(bound).body)) {
-    for (let i = 0; i < count; i++) {
-      const name = nameAt(weight.source, i);
-      const shape = weight.type.shape.map((d) => constantDim(d) ?? NaN);
-      const size = shape.reduce((a, b) => a * b, 1);
-      const own = given.get(name);
-      const data = Float32Array.from({ length: size }, (_, n) => own?.[n] ?? random() / 2);
-      parts.push(Buffer.from(data.buffer));
-      header[name] = { dtype: 'F32', shape, data_offsets: [offset, offset + 4 * size] };
-      offset += 4 * size;
-    }
-  }
-  const text = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(text.length));
-  const folder = temporaryFolder();
-  writeFileSync(join(folder, 'model.safetensors'), Buffer.concat([length, text, ...parts]));
-  return folder;
-}
+import { type Numbers, checked, checkpointOf } from './helpers/random-weights.ts';
+import { templateOf } from './helpers/template.ts';
 
 const [vocab, width, experts, active] = [8, 12, 8, 3];
 const random = makeRandom(7);
@@ -218,123 +179,105 @@ describe.each(routers)('%s', (_, template, naive) => {
   });
 });
 
-const attention = { frequencies: [1, 0.1] };
-const ordinary = model`
-  ordinary(ids: i32 [t]; frequencies: [real]) -> [t, 11] {
-    weight embed: [11, 12]
-    x = embed[ids]
-    repeat layers[l: 3] {
-      use attn = ${gqa}(heads = 3, kv_heads = 1, head = 4, frequencies = frequencies)
-      use gate = ${softmaxThenTop}(experts = 8, active = 2)
-      use moe = ${swigluExperts}(experts = 8, inner = 6)
-      x = x + attn(x)
-      share, chosen = gate(x)
-      x = x + moe(x, share, chosen)
-    }
-    return x @ embed.T
+const qwen = model`
+  qwen(ids: i32 [t]) -> [t, 12] {
+    weight embed: [8, 12]
+    use mlp = ${gatedShared}(experts = 8, active = 3, inner = 5, shared = 7, renormalise = true)
+    return mlp(embed[ids])
   }
 `;
-const early = model`
-  early(ids: i32 [t]; frequencies: [real]) -> [t, 11] {
-    weight embed: [11, 12]
-    x = embed[ids]
-    repeat layers[l: 3] {
-      use attn = ${gqa}(heads = 3, kv_heads = 1, head = 4, frequencies = frequencies)
-      use gate = ${topThenSoftmax}(experts = 8, active = 2)
-      use moe = ${swigluExperts}(experts = 8, inner = 6)
-      share, chosen = gate(x)
-      x = x + attn(x)
-      x = x + moe(x, share, chosen)
-    }
-    return x @ embed.T
-  }
-`;
-const preGated = model`
-  preGated(ids: i32 [t]; frequencies: [real]) -> [t, 11] {
-    weight embed: [11, 12]
-    x = embed[ids]
-    use first = ${softmaxThenTop}(experts = 8, active = 2)
-    share, chosen = first(x)
-    repeat layers[l: 3] {
-      use attn = ${gqa}(heads = 3, kv_heads = 1, head = 4, frequencies = frequencies)
-      use gate = ${softmaxThenTop}(experts = 8, active = 2)
-      use moe = ${swigluExperts}(experts = 8, inner = 6)
-      h = x + attn(x)
-      x = h + moe(h, share, chosen)
-      share, chosen = gate(h)
-    }
-    return x @ embed.T
-  }
-`;
-const decoupled = model`
-  decoupled(ids: i32 [t]; frequencies: [real]) -> [t, 11] {
-    weight embed: [11, 12]
-    x = embed[ids]
-    use router = ${topThenSoftmax}(experts = 8, active = 2)
-    share, chosen = router(x)
-    repeat layers[l: 3] {
-      use attn = ${gqa}(heads = 3, kv_heads = 1, head = 4, frequencies = frequencies)
-      use moe = ${swigluExperts}(experts = 8, inner = 6)
-      x = x + attn(x)
-      x = x + moe(x, share, chosen)
-    }
-    return x @ embed.T
-  }
-`;
-const aheadOf = (template: Template) =>
-  lookaheads(checked(bind(template, { params: attention })), { keys: 100 });
 
-test.each([ordinary, early, preGated, decoupled])('runs on wasm as interpreted: %#', async (t) => {
-  const bound = bind(t, { params: attention });
-  const folder = checkpointOf(bound, new Map());
-  const ids = [3, 1, 4, 1, 5, 9, 2, 6];
+/** y[n] = sum of w[n, k] x[k], the rows of `w` one after another. */
+const times = (w: Numbers, x: Numbers): number[] =>
+  Array.from({ length: w.length / x.length }, (_, n) =>
+    total(x.map((v, k) => v * (w[n * x.length + k] ?? NaN))),
+  );
+
+test('experts beside a shared one with a sigmoid gate: as naive arithmetic does', async () => {
+  const sizes: readonly (readonly [string, number])[] = [
+    ['mlp.gate.weight', experts * width],
+    ['mlp.shared_expert_gate', width],
+    ...['gate_proj', 'up_proj', 'down_proj'].flatMap((w) => [
+      [`mlp.shared_expert.${w}`, 7 * width] as const,
+      ...Array.from({ length: experts }, (_, e) => [`mlp.experts.${e}.${w}`, 5 * width] as const),
+    ]),
+  ];
+  const weights = new Map(sizes.map(([name, n]) => [name, draw(n).map(Math.fround)]));
+  const weight = (name: string): Numbers => weights.get(name) ?? [];
+  const swigluOf = (path: string, x: Numbers): number[] => {
+    const up = times(weight(`${path}.up_proj`), x);
+    const inner = times(weight(`${path}.gate_proj`), x).map(
+      (g, i) => g * sigmoidOf(g) * (up[i] ?? NaN),
+    );
+    return times(weight(`${path}.down_proj`), inner);
+  };
+  const ids = Array.from({ length: vocab }, (_, i) => i);
+  const wanted = ids.map((token) => {
+    const x = embed.slice(token * width, (token + 1) * width).map(Math.fround);
+    const scores = softmaxOf(times(weight('mlp.gate.weight'), x));
+    const chosen = best(scores, active);
+    const share = normal(at(scores, chosen));
+    const open = sigmoidOf(times(weight('mlp.shared_expert_gate'), x)[0] ?? NaN);
+    const parts = [
+      swigluOf('mlp.shared_expert', x).map((v) => v * open),
+      ...chosen.map((e, i) => swigluOf(`mlp.experts.${e}`, x).map((v) => v * (share[i] ?? NaN))),
+    ];
+    return Float32Array.from({ length: width }, (_, i) => total(parts.map((p) => p[i] ?? NaN)));
+  });
+  const bound = bind(qwen);
+  const folder = checkpointOf(bound, new Map([['embed', embed], ...weights]));
   const reference = await referenceOf(bound, folder);
+  expect(maxError(wanted, await reference.logits(ids))).toBeLessThan(1e-6);
   const wasm = await loadBundle(await bundleOf(bound, folder));
-  expect(maxError(await reference.logits(ids), await wasm.logits(ids))).toBeLessThan(1e-3);
+  expect(maxError(wanted, await wasm.logits(ids))).toBeLessThan(2e-5);
   wasm.close();
 });
 
-test('an ordinary router leaves nothing between choice and use', () => {
-  const all = aheadOf(ordinary);
-  expect(all.map((a) => [a.layer, a.layers, a.flops, a.source])).toEqual(
-    [0, 1, 2].map((l) => [l, 0, 0, 'attention']),
+const text = readFileSync(fileURLToPath(new URL('../spec/routing.md', import.meta.url)), 'utf8');
+const fences = [
+  ...text.matchAll(/^```ts\n(?:(?!^```)[^])*?export const (\w+) = model`\n([^]*?)`;\n```$/gm),
+].map((m) => [m[1] ?? '', m[2] ?? ''] as const);
+const library: Readonly<Record<string, Template>> = {
+  gqa,
+  softmaxThenTop,
+  swigluExperts,
+  topThenSoftmax,
+};
+
+/** A model of the book; the library's blocks by their names. */
+function fenceOf(source: string): Template {
+  const holes: Template[] = [];
+  const marked = source.replace(/\$\{(\w+)\}/g, (_, name: string) => {
+    const hole = library[name];
+    if (!hole) throw new Error(`the book uses ${name}`);
+    return `\${${holes.push(hole) - 1}}`;
+  });
+  return templateOf(marked, holes, 'model');
+}
+
+test('the book has models that choose for the next layer, once, and once with heads', () => {
+  expect(fences.map(([name]) => name)).toEqual(['preGated', 'decoupled', 'headed']);
+});
+
+test.each(fences)('%s of the book runs on wasm as interpreted', async (_, source) => {
+  const frequencies = Array.from({ length: 8 }, (_, i) => 10 ** -i);
+  const bound = bind(fenceOf(source), { params: { frequencies } });
+  const folder = checkpointOf(bound, new Map());
+  const ids = [3, 1, 4, 1, 5, 9, 2, 6];
+  const wanted = await (await referenceOf(bound, folder)).logits(ids);
+  const largest = Math.max(...wanted.flatMap((row) => [...row].map(Math.abs)));
+  const wasm = await loadBundle(await bundleOf(bound, folder));
+  expect(maxError(wanted, await wasm.logits(ids))).toBeLessThan(1e-5 * largest);
+  wasm.close();
+});
+
+test('heads that stand in the layers choose before the first where their router reads none', () => {
+  const [, , headed] = fences;
+  const bound = bind(fenceOf(headed?.[1] ?? ''), {
+    params: { frequencies: Array.from({ length: 8 }, () => 1) },
+  });
+  const all = lookaheads(checked(bound), { keys: 100 });
+  expect(all.map((a) => [a.layer, a.layers, a.source, a.targets, a.beforeLayers])).toEqual(
+    [0, 1, 2, 3].map((l) => [l, l, 'ids', 'all layers', true]),
   );
-  expect(all[1]?.weights).toEqual(
-    ['gate_proj', 'up_proj', 'down_proj'].map((w) => `layers.1.moe.${w}`),
-  );
-});
-
-test('a router of the raw input leaves the attention of the layer', () => {
-  for (const a of aheadOf(early)) {
-    expect(a).toMatchObject({ layers: 0, source: 'input', beforeLayers: false });
-    // Four projections, and keys and values of 100 entries.
-    expect(a.weightBytes).toBe(4 * (12 * 12 + 4 * 12 + 4 * 12 + 12 * 12));
-    expect(a.stateBytes).toBeGreaterThanOrEqual(4 * 100 * 8);
-  }
-});
-
-test('a router for the next layer leaves a whole layer, and the first gate is known before all', () => {
-  const [first, second, third] = aheadOf(preGated);
-  expect(first).toMatchObject({ layers: 0, source: 'ids', beforeLayers: true });
-  expect(second).toMatchObject({ layers: 1, source: 'earlier', beforeLayers: false });
-  expect(third).toMatchObject({ layers: 1, source: 'earlier' });
-  expect(third?.flops).toBe(second?.flops);
-  expect(third?.flops).toBeGreaterThan(first?.flops ?? NaN);
-});
-
-test('one router for all layers is known before the first', () => {
-  const all = aheadOf(decoupled);
-  expect(all.map((a) => [a.layers, a.source, a.beforeLayers])).toEqual(
-    [0, 1, 2].map((l) => [l, 'ids', true]),
-  );
-  const [one, two, three] = all.map((a) => a.flops);
-  expect(three).toBeGreaterThan(two ?? NaN);
-  expect(two).toBeGreaterThan(one ?? NaN);
-});
-
-test('DeepSeek-V3 checks far under a second, and its experts have no lookahead', () => {
-  expect(benchCheck(3).warmMs).toBeLessThan(600);
-  const all = lookaheads(checked(deepseekV3()), { keys: 4096 });
-  expect(all).toHaveLength(58);
-  expect(all.every((a) => a.layers === 0 && a.flops === 0)).toBe(true);
 });

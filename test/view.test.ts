@@ -122,12 +122,12 @@ describe('data', () => {
     const { scopes } = dataOf(deepseekV3());
     const told = scopes.filter((s) => s.ahead.length > 0);
     expect(told.map((s) => s.title)).toEqual(['deepseek', 'layers[3..60]', 'gate', 'moe']);
-    const from = "the layer's attention";
+    const from = 'norm of the residual after the attention of the layer';
     for (const { ahead } of told) {
       expect(ahead).toEqual([{ users: 'layers 3..60', from, layers: 0, flops: 0, bytes: 0 }]);
     }
     const router = dataOf(bard).scopes.find((s) => s.title === 'router');
-    expect(router?.ahead[0]?.from).toBe("the layer's input");
+    expect(router?.ahead[0]?.from).toBe('raw residual before the attention of the layer');
     expect(router?.ahead[0]?.flops).toBeGreaterThan(0);
   });
 
@@ -314,7 +314,9 @@ describe.skipIf(executable === undefined)('in Chromium', () => {
     await page.fill('#search', 'gate');
     await page.locator('tr[data-row]', { hasText: 'biasedSigmoid' }).first().click();
     const details = await page.locator('#details').textContent();
-    expect(details).toContain("layers 3..60: chosen fromthe layer's attention");
+    expect(details).toContain(
+      'layers 3..60: chosen fromnorm of the residual after the attention of the layer',
+    );
     expect(details).toContain('0: used at once');
     await page.close();
   });

@@ -3,22 +3,19 @@
  * "their weights are used". Read off the dataflow of the layers as they run one after another: what
  * a use waits for and the choice does not. Fetching experts can hide behind that work.
  */
-import { constantDim, showDim } from '../base/dim.ts';
 import { invariant, present } from '../base/invariant.ts';
-import type { DType, TensorType } from '../base/type.ts';
+import type { DType } from '../base/type.ts';
 import { type Model, nameAt } from '../2-model/model.ts';
 import { opOf } from '../ops/index.ts';
-import type { Cost } from '../ops/op.ts';
-import { type Graph, type Node, type OpNode, type ValueId, resultsOf } from './graph.ts';
+import { type Event, type Run, type Work, costs, unroll, worksBehind } from './executions.ts';
+import type { Graph, Node } from './graph.ts';
 import { lowerModel } from './lower.ts';
+import { type Read, isNormed, readsOf } from './router-source.ts';
 
-/** Between a choice and its use; the bytes are those that the work itself reads. */
-export interface Distance {
+/** Between a choice and its use. */
+export interface Distance extends Work {
   /** Layers whose ends lie between; for a choice made before the first layer, all that came before. */
   readonly layers: number;
-  readonly flops: number;
-  readonly weightBytes: number;
-  readonly stateBytes: number;
 }
 
 /** One layer's use of weights that are chosen by numbers. */
@@ -28,20 +25,38 @@ export interface Lookahead extends Distance {
   /** Number of the layer in its repeat; absent outside of any. */
   readonly layer?: number;
   /**
-   * What the choice is made from: `ids`, token ids alone; `earlier`, a layer before this one;
-   * `input`, what this layer is given; `attention`, after this layer has read its state.
+   * What the router reads: `ids`, what no layer has a part in; `experts`, what the experts of an
+   * earlier layer are given; `norm`, a norm of the residual; `residual`, the residual as it is.
    */
-  readonly source: 'ids' | 'earlier' | 'input' | 'attention';
+  readonly source: 'ids' | 'experts' | 'norm' | 'residual';
+  /** The layer in which the router stands has read its state before. */
+  readonly afterAttention: boolean;
+  /** Whose experts the router chooses: seen from the layer in which it reads. */
+  readonly targets: 'this layer' | 'next layer' | 'later layer' | 'several layers' | 'all layers';
   /** Known before the first layer begins: every later use could be planned at once. */
   readonly beforeLayers: boolean;
 }
 
-export const sourceTexts = {
-  ids: 'token ids',
-  earlier: 'an earlier layer',
-  input: "the layer's input",
-  attention: "the layer's attention",
-} as const satisfies Record<Lookahead['source'], string>;
+/** What the router of a use reads, in words. */
+export function sourceText(a: Lookahead): string {
+  const stands = `${a.afterAttention ? 'after' : 'before'} the attention of ${standsIn[a.targets]}`;
+  const texts = {
+    ids: 'token ids, before the first layer',
+    experts: `input of the experts of ${standsIn[a.targets]}`,
+    norm: `norm of the residual ${stands}`,
+    residual: `raw residual ${stands}`,
+  } as const satisfies Record<Lookahead['source'], string>;
+  return texts[a.source];
+}
+
+/** The router's layer, as the layer whose experts it chooses sees it. */
+const standsIn = {
+  'this layer': 'the layer',
+  'next layer': 'the layer before',
+  'later layer': 'an earlier layer',
+  'several layers': 'no layer',
+  'all layers': 'no layer',
+} as const satisfies Record<Lookahead['targets'], string>;
 
 export interface LookaheadOptions {
   /** Cached entries that the decoded token sees. */
@@ -50,129 +65,151 @@ export interface LookaheadOptions {
   readonly dtypeOf?: (path: string) => DType;
 }
 
-/** The lookahead of every use in one decoded token, in the order of execution. */
+/**
+ * The lookahead of every use in one decoded token, in the order of execution. Takes time in
+ * proportion to the layers, for layers that pass on what they make to the next.
+ */
 export function lookaheads(model: Model, options: LookaheadOptions): readonly Lookahead[] {
   // Before any rewrite: each run of layers is still a loop, even of one iteration.
   const graph = lowerModel(model, options.dtypeOf ?? (() => 'f32'));
   const run = unroll(graph);
-  const uses = run.filter((e) => chosenBy(e.node) !== undefined);
-  const out: Lookahead[] = [];
-  for (const group of choices(run, uses)) {
-    out.push(lookaheadOf(graph, run, group, options.keys));
-  }
-  return out;
+  const uses = usesOf(run);
+  if (uses.length === 0) return [];
+  const firsts = new Set(uses.map((u) => present(u.events[0])));
+  const workBehind = worksBehind(graph, run, firsts, options.keys);
+  const costOf = costs(graph, run.events, options.keys);
+  const served = servedBy(uses);
+  const layers = new Set(uses.map((u) => placeText(u.place))).size;
+  const given = new Set(uses.flatMap((u) => u.events.flatMap((e) => givenTo(run, e))));
+  const marks = new Map<string | undefined, LayerMarks>();
+  return uses.map((use) => {
+    const prefix = use.place?.prefix;
+    const mark = marks.get(prefix) ?? layerMarks(run, prefix);
+    marks.set(prefix, mark);
+    const known = workBehind(use.choice);
+    const own = costOf(use.choice);
+    const all = workBehind(present(use.events[0]));
+    return {
+      weights: use.weights,
+      ...(use.place ? { layer: use.place.layer } : {}),
+      ...standing(graph, run, use, mark, given, present(served.get(use.source)).size, layers),
+      flops: all.flops - known.flops - own.flops,
+      weightBytes: all.weightBytes - known.weightBytes - own.weightBytes,
+      stateBytes: all.stateBytes - known.stateBytes - own.stateBytes,
+    };
+  });
 }
 
-/** An execution of a node: of one iteration where it is in a loop. */
-interface Event {
-  readonly node: Node;
-  readonly iteration: number;
-  /** Events that computed the operands, by operand. */
-  readonly from: readonly number[];
+/** The uses of one choice in one layer, together. */
+interface Use {
+  readonly choice: number;
+  readonly events: readonly number[];
+  readonly weights: readonly string[];
+  readonly place: Place | undefined;
+  readonly reads: readonly Read[];
+  /** The same for one router, and for heads of it that stand in the layers. */
+  readonly source: string;
 }
+
+interface Place {
+  readonly prefix: string;
+  readonly layer: number;
+}
+
+const placeText = (p: Place | undefined): string => (p ? `${p.prefix}${p.layer}` : '');
 
 const chosenBy = (n: Node): { readonly weights: number; readonly ids: number } | undefined =>
   n.kind === 'op' ? opOf(n.op).chosen : undefined;
 
-/** Every execution of one step in order. */
-function unroll(graph: Graph): readonly Event[] {
-  const events: Event[] = [];
-  const at = new Map<ValueId, number>();
-  const origin = (v: ValueId): number => present(at.get(v), `%${v}`);
-  const visit = (nodes: readonly Node[], iteration: number): void => {
-    for (const node of nodes) {
-      if (node.kind === 'loop') {
-        node.carried.forEach((c) => at.set(c.param, origin(c.initial)));
-        for (let i = 0; i < node.count; i++) {
-          visit(node.body, i);
-          const next = node.carried.map((c) => origin(c.next));
-          node.carried.forEach((c, k) => at.set(c.param, present(next[k])));
-        }
-        node.carried.forEach((c) => at.set(c.result, origin(c.param)));
-        continue;
-      }
-      const from = node.kind === 'op' ? node.inputs.map(origin) : [];
-      for (const v of resultsOf(node)) at.set(v, events.length);
-      events.push({ node, iteration, from });
-    }
-  };
-  visit(graph.nodes, 0);
-  return events;
+function usesOf(run: Run): readonly Use[] {
+  const groups = new Map<string, { choice: number; place: Place | undefined; events: number[] }>();
+  run.events.forEach((event, number) => {
+    const chosen = chosenBy(event.node);
+    if (!chosen) return;
+    const choice = present(event.from[chosen.ids]);
+    const place = placeOf(weightBehind(run, event));
+    const key = `${choice} ${place?.prefix ?? ''} ${place?.layer ?? ''}`;
+    const group = groups.get(key) ?? { choice, place, events: [] };
+    group.events.push(number);
+    groups.set(key, group);
+  });
+  return [...groups.values()].map((g) => {
+    const reads = readsOf(run, g.choice);
+    const read = reads
+      .map((r) => `${r.event} ${r.matrix?.replace(placeholder, '$1') ?? ''}`)
+      .sort();
+    return {
+      ...g,
+      reads,
+      weights: g.events.map((e) => weightBehind(run, present(run.events[e])).name),
+      source: read.length === 0 ? `choice ${g.choice}` : read.join(),
+    };
+  });
 }
 
-const choiceOf = (use: Event): number => present(use.from[present(chosenBy(use.node)).ids]);
-
-/** The uses of one choice in one layer, together. */
-function choices(run: readonly Event[], uses: readonly Event[]): readonly (readonly Event[])[] {
-  const out = new Map<string, Event[]>();
-  for (const use of uses) {
-    const key = `${choiceOf(use)} ${layerOf(weightBehind(run, use))?.layer ?? ''}`;
-    out.set(key, [...(out.get(key) ?? []), use]);
+function servedBy(uses: readonly Use[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const served = new Map<string, Set<string>>();
+  for (const { source, place } of uses) {
+    served.set(source, (served.get(source) ?? new Set()).add(placeText(place)));
   }
-  return [...out.values()];
+  return served;
 }
 
-/** Numbers of the events that `roots` wait for, themselves included, without those in `except`. */
-function behind(
-  run: readonly Event[],
-  roots: readonly number[],
-  except: ReadonlySet<number> = new Set(),
-): ReadonlySet<number> {
-  const seen = new Set<number>();
-  const open = [...roots];
-  for (let e = open.pop(); e !== undefined; e = open.pop()) {
-    if (seen.has(e) || except.has(e)) continue;
-    seen.add(e);
-    open.push(...present(run[e]).from);
-  }
-  return seen;
+/** Events that computed what experts are given, other than their weights and numbers. */
+function givenTo(run: Run, use: number): readonly number[] {
+  const { node, from } = present(run.events[use]);
+  const chosen = present(chosenBy(node));
+  return from.filter((_, i) => i !== chosen.weights && i !== chosen.ids);
 }
 
-function lookaheadOf(
+/** Where the router of a use stands, what it reads there and whom it serves. */
+function standing(
   graph: Graph,
-  run: readonly Event[],
-  uses: readonly Event[],
-  keys: number,
-): Lookahead {
-  const first = present(uses[0]);
-  const known = behind(run, [choiceOf(first)]);
-  const between = behind(run, first.from, known);
-  const weights = uses.map((u) => weightBehind(run, u));
-  const place = layerOf(present(weights[0]));
-  const layers = [...known].flatMap((e) => layersOfEvent(present(run[e]), place?.prefix));
-  const states = [...known].flatMap((e) => stateLayers(present(run[e]), place?.prefix));
-  const made = Math.max(-1, ...layers);
-  const own = place?.layer ?? 0;
-  const beforeLayers = made < 0;
+  run: Run,
+  use: Use,
+  mark: LayerMarks,
+  given: ReadonlySet<number>,
+  served: number,
+  layers: number,
+): Pick<Lookahead, 'source' | 'afterAttention' | 'targets' | 'beforeLayers' | 'layers'> {
+  const own = use.place?.layer ?? 0;
+  const [read] = use.reads
+    .filter((r) => run.layered.has(r.value))
+    .sort((a, b) => b.event - a.event);
+  if (!read) {
+    const targets =
+      served === 1 ? 'next layer' : served === layers ? 'all layers' : 'several layers';
+    return { source: 'ids', afterAttention: false, targets, beforeLayers: true, layers: own };
+  }
+  const made = use.place ? present(mark.made[use.choice]) : own;
+  const ahead = own - made;
+  const source =
+    ahead > 0 && given.has(read.event)
+      ? 'experts'
+      : isNormed(graph, run, read)
+        ? 'norm'
+        : 'residual';
   return {
-    weights: weights.map((w) => w.name),
-    ...(place ? { layer: own } : {}),
-    source: beforeLayers
-      ? 'ids'
-      : made < own
-        ? 'earlier'
-        : states.includes(own)
-          ? 'attention'
-          : 'input',
-    beforeLayers,
-    layers: beforeLayers ? own : own - made,
-    ...costBetween(graph, run, between, keys),
+    source,
+    afterAttention: use.place === undefined || mark.state[read.event] === made,
+    targets: ahead === 0 ? 'this layer' : ahead === 1 ? 'next layer' : 'later layer',
+    beforeLayers: false,
+    layers: ahead,
   };
 }
 
 interface NamedWeight {
   readonly pattern: string;
   readonly name: string;
-  readonly iteration: number;
 }
 
 /** The stored weight that a use picks from, behind the casts that widen it. */
-function weightBehind(run: readonly Event[], use: Event): NamedWeight {
+function weightBehind(run: Run, use: Event): NamedWeight {
   let at = present(use.from[present(chosenBy(use.node)).weights]);
   for (;;) {
-    const { node, iteration, from } = present(run[at]);
+    const { node, iteration, from } = present(run.events[at]);
     if (node.kind === 'weight') {
-      return { pattern: node.name, name: nameAt(node.name, iteration), iteration };
+      return { pattern: node.name, name: nameAt(node.name, iteration) };
     }
     const [only] = from;
     invariant(only !== undefined, 'chosen weights are stored weights');
@@ -182,7 +219,7 @@ function weightBehind(run: readonly Event[], use: Event): NamedWeight {
 
 const placeholder = /^(.*?)\{\d+\+\d+i\}/;
 
-function layerOf(w: NamedWeight): { readonly prefix: string; readonly layer: number } | undefined {
+function placeOf(w: NamedWeight): Place | undefined {
   const prefix = placeholder.exec(w.pattern)?.[1];
   if (prefix === undefined) return undefined;
   return { prefix, layer: numberAfter(prefix, w.name) };
@@ -191,62 +228,31 @@ function layerOf(w: NamedWeight): { readonly prefix: string; readonly layer: num
 const numberAfter = (prefix: string, name: string): number =>
   Number.parseInt(name.slice(prefix.length), 10);
 
-function layersOfName(pattern: string, iteration: number, prefix: string | undefined): number[] {
-  if (prefix === undefined || placeholder.exec(pattern)?.[1] !== prefix) return [];
-  return [numberAfter(prefix, nameAt(pattern, iteration))];
+/** By event: the last layer whose weights, or whose state, it waits for; -1 for none. */
+interface LayerMarks {
+  readonly made: Int32Array;
+  readonly state: Int32Array;
 }
 
-const layersOfEvent = ({ node, iteration }: Event, prefix: string | undefined): number[] =>
-  node.kind === 'weight' ? layersOfName(node.name, iteration, prefix) : [];
-
-const stateLayers = ({ node, iteration }: Event, prefix: string | undefined): number[] =>
-  node.kind === 'op' && node.state ? layersOfName(node.state.name, iteration, prefix) : [];
-
-function costBetween(
-  graph: Graph,
-  run: readonly Event[],
-  between: ReadonlySet<number>,
-  keys: number,
-): Omit<Distance, 'layers'> {
-  const sizes = new Map([
-    ['t', 1],
-    ['r', 1],
-    ['c', keys],
-  ]);
-  const concrete = (v: ValueId): TensorType<number> => {
-    const type = present(graph.types.get(v));
-    return {
-      dtype: type.dtype,
-      shape: type.shape.map((d) => constantDim(d) ?? sizes.get(showDim(d)) ?? 1),
-    };
-  };
-  const stored = (e: Event, operand: number): TensorType<number> => {
-    const own = concrete(present(opNode(e).inputs[operand]));
-    const source = present(run[present(e.from[operand])]);
-    // A widened weight counts with the bytes it is stored in.
-    return isWidening(run, source)
-      ? { ...own, dtype: concrete(present(opNode(source).inputs[0])).dtype }
-      : own;
-  };
-  const total = { flops: 0, weightBytes: 0, stateBytes: 0 };
-  for (const i of between) {
-    const e = present(run[i]);
-    if (e.node.kind !== 'op' || isWidening(run, e)) continue;
-    const { op, attrs, results } = e.node;
-    const inputs = e.node.inputs.map((_, operand) => stored(e, operand));
-    const cost: Cost = opOf(op).cost(inputs, results.map(concrete), attrs, keys);
-    total.flops += cost.flops;
-    total.weightBytes += cost.weightBytes;
-    total.stateBytes += cost.stateBytes;
-  }
-  return total;
+function layerMarks({ events }: Run, prefix: string | undefined): LayerMarks {
+  const made = new Int32Array(events.length).fill(-1);
+  const state = new Int32Array(events.length).fill(-1);
+  const layerOf = (pattern: string, iteration: number): number =>
+    prefix !== undefined && placeholder.exec(pattern)?.[1] === prefix
+      ? numberAfter(prefix, nameAt(pattern, iteration))
+      : -1;
+  events.forEach(({ node, iteration, from }, e) => {
+    let [last, read] = [-1, -1];
+    for (const f of from) {
+      last = Math.max(last, made[f] ?? -1);
+      read = Math.max(read, state[f] ?? -1);
+    }
+    if (node.kind === 'weight') last = layerOf(node.name, iteration);
+    if (node.kind === 'op' && node.state) {
+      read = Math.max(read, layerOf(node.state.name, iteration));
+    }
+    made[e] = last;
+    state[e] = read;
+  });
+  return { made, state };
 }
-
-function opNode(e: Event): OpNode {
-  invariant(e.node.kind === 'op', 'an op');
-  return e.node;
-}
-
-/** An op on a stored weight alone, without attributes of the step: the cast that widens it. */
-const isWidening = (run: readonly Event[], e: Event): boolean =>
-  e.node.kind === 'op' && e.from.length === 1 && run[present(e.from[0])]?.node.kind === 'weight';

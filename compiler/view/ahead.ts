@@ -6,7 +6,7 @@ import {
   type Lookahead,
   type LookaheadOptions,
   lookaheads,
-  sourceTexts,
+  sourceText,
 } from '../3-graph/lookahead.ts';
 import type { Ahead, Scope } from './data.ts';
 
@@ -35,7 +35,7 @@ function grouped(all: readonly Lookahead[]): readonly Ahead[] {
     const [a] = own;
     if (!a) return [];
     const layers = own.flatMap(({ layer }) => (layer === undefined ? [] : [layer]));
-    const from = `${sourceTexts[a.source]}${a.beforeLayers ? ', before the first layer' : ''}`;
+    const from = sourceText(a);
     const bytes = a.weightBytes + a.stateBytes;
     return [{ users: usersText(layers), from, layers: a.layers, flops: a.flops, bytes }];
   });

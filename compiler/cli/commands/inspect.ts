@@ -6,12 +6,13 @@ import { nameAt } from '../../2-model/model.ts';
 import type { BoundWeights } from '../../2-model/bind-weights.ts';
 import type { Model } from '../../2-model/model.ts';
 import { costOf } from '../../3-graph/cost.ts';
-import { type Lookahead, lookaheads, sourceTexts } from '../../3-graph/lookahead.ts';
+import { type Lookahead, lookaheads } from '../../3-graph/lookahead.ts';
 import { compileProgram, readSheets } from '../../compile.ts';
 import { openFiles } from '../../../runtime/files.ts';
 import type { Manifest } from '../../../runtime/manifest.ts';
 import { sizeText } from '../console.ts';
 import { UsageError } from '../errors.ts';
+import { lookaheadLines } from '../lookahead-text.ts';
 import { type Subject, importSheets, openSubject } from '../subject.ts';
 import { tellWarnings } from '../warnings.ts';
 import type { Context, RunFlags } from './context.ts';
@@ -153,27 +154,4 @@ function textOf(r: Report): string {
     '',
     ...lines,
   ].join('\n');
-}
-
-/** Layers that are alike in a line each. */
-function lookaheadLines(all: readonly Lookahead[]): readonly string[] {
-  const groups = new Map<string, Lookahead[]>();
-  for (const a of all) {
-    const text = lookaheadText(a);
-    groups.set(text, [...(groups.get(text) ?? []), a]);
-  }
-  return [...groups].map(([text, own]) => {
-    const layers = own.flatMap((a) => (a.layer === undefined ? [] : [a.layer]));
-    const [first, last] = [layers[0], layers.at(-1)];
-    const where = first === undefined ? '' : first === last ? ` ${first}` : ` ${first} .. ${last}`;
-    return `experts of layers${where}: ${text}`;
-  });
-}
-
-function lookaheadText(a: Lookahead): string {
-  const from = `chosen from ${sourceTexts[a.source]}${a.beforeLayers ? ', before the first layer' : ''}`;
-  if (a.flops === 0 && a.layers === 0) return `${from}; lookahead 0: used at once`;
-  const layers = a.layers === 1 ? '1 layer' : `${a.layers} layers`;
-  const bytes = sizeText(a.weightBytes + a.stateBytes);
-  return `${from}; lookahead ${layers}, ${(a.flops / 1e6).toFixed(1)} MFLOP, ${bytes} of weights and state`;
 }
