@@ -145,6 +145,22 @@ export default base
   expect(run('view', join(folder, 'edited.ts')).stderr).toContain('error[edit/nothing]');
 }, 60_000);
 
+test('a sheet that a model is given is checked with it, without weights', () => {
+  const body = 'return embed[ids] @ embed.T';
+  const sheet = 'precision`embedd { weights: bf16 }`';
+  const text = net(body, '{ vocab: 8 }')
+    .replace('{ bind,', '{ bind, precision,')
+    .replace(' } });', ` } }).with(${sheet});`);
+  const folder = folderOf({ 'net.ts': text, 'package.json': '{ "type": "module" }' });
+  mkdirSync(join(folder, 'node_modules'));
+  symlinkSync(root, join(folder, 'node_modules/cograph'));
+  const { diagnostics } = JSON.parse(
+    run('check', join(folder, 'net.ts'), '--json').stdout,
+  ) as Report;
+  expect(diagnostics.map((d) => d.code)).toEqual(['sheet/nothing']);
+  expect(run('inspect', '--sheet', '--json', join(folder, 'net.ts')).status).toBe(0);
+}, 60_000);
+
 test('a mistake that another copy of the compiler throws is one all the same', () => {
   class DiagnosticsError extends Error {
     override readonly name = 'DiagnosticsError';

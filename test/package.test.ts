@@ -1,9 +1,15 @@
 /** The packed package in a program outside of this repository, with types. */
-import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdirSync, readdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import {
+  StreamMessageReader,
+  StreamMessageWriter,
+  createProtocolConnection,
+} from 'vscode-languageserver/node';
 import bard from '../examples/bard/model.ts';
 import { example } from './helpers/golden.ts';
 import { bundleOf, temporaryFolder } from './helpers/models.ts';
@@ -25,6 +31,38 @@ const again: LoadedModel = await model({ threads: 1 });
 console.log(again.name);
 again.close();
 `;
+
+const net = `
+import { bind, model } from 'cograph';
+import { rmsNorm } from 'cograph/stdlib';
+const net = model\`
+  net(ids: i32 [t]; vocab: int, width: int)->[t, vocab] {
+    weight embed: [vocab, width]
+    use norm = \${rmsNorm}
+    return norm(embed[ids]) @ embed.T
+  }
+\`;
+export default bind(net, { params: { vocab: 8, width: 4 } });
+`;
+
+const twice = "import net from './net.ts';\nexport default net.set({ vocab: 16 });\n";
+
+/** A language session from beginning to end: the server's name, and its exit status. */
+async function session(command: string, cwd: string): Promise<readonly unknown[]> {
+  const child = spawn(process.execPath, [command, 'lsp', '--stdio'], { cwd });
+  const client = createProtocolConnection(
+    new StreamMessageReader(child.stdout),
+    new StreamMessageWriter(child.stdin),
+  );
+  client.listen();
+  const params = { processId: process.pid, rootUri: null, capabilities: {} };
+  const found = await client.sendRequest<{ serverInfo: object }>('initialize', params);
+  await client.sendRequest('shutdown');
+  const ended = once(child, 'exit');
+  await client.sendNotification('exit');
+  const [status] = (await ended) as readonly unknown[];
+  return [found.serverInfo, status];
+}
 
 test('npm pack, install, types, three lines', async () => {
   const folder = temporaryFolder();
@@ -52,6 +90,17 @@ test('npm pack, install, types, three lines', async () => {
   expect(text.length).toBeGreaterThan(8);
   expect(kinds).toEqual(['function', 'function', 'block', 'object']);
   expect(second).toBe('bard');
-  const help = run(process.execPath, ['node_modules/cograph/dist/compiler/cli/main.js', '--help']);
-  expect(help).toContain('cograph compile model.ts --out dist/model');
+  // The command as the package holds it: JavaScript, on the user's own files.
+  const command = 'node_modules/cograph/dist/compiler/cli/main.js';
+  const cograph = (...args: readonly string[]): string => run(process.execPath, [command, ...args]);
+  expect(cograph('--help')).toContain('cograph compile model.ts --out dist/model');
+  writeFileSync(join(folder, 'net.ts'), net);
+  writeFileSync(join(folder, 'twice.ts'), twice);
+  expect(cograph('fmt', 'net.ts')).toContain('written');
+  expect(cograph('types', 'net.ts')).toContain('net.types.ts');
+  expect(cograph('check', 'net.ts', 'twice.ts')).toContain('2 files, 1 template: 0 mistakes');
+  expect(JSON.parse(cograph('view', 'twice.ts', '--json'))).toMatchObject({
+    out: join(realpathSync(folder), 'twice.html'),
+  });
+  expect(await session(command, folder)).toEqual([{ name: 'cograph' }, 0]);
 }, 120_000);

@@ -106,11 +106,11 @@ async function checkOnce(
 
 const count = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;
 
-/** The mistakes that show with the parameters and sheets of the bound model. */
+/** The mistakes and warnings that show with the parameters and sheets of the bound model. */
 async function runFile(file: OpenFile, failures: Failed[]): Promise<readonly Diagnostic[]> {
   try {
-    compileGraph(await importModel(file.path), undefined);
-    return [];
+    const { warnings } = compileGraph(await importModel(file.path), undefined);
+    return warnings.map((d) => locate(d, textOf));
   } catch (e) {
     // What the text left open is no model after all.
     if (e instanceof UsageError && e.code === 'usage/export') return [];

@@ -11,9 +11,8 @@ import { compileProgram, readSheets } from '../../compile.ts';
 import { openFiles } from '../../../runtime/files.ts';
 import type { Manifest } from '../../../runtime/manifest.ts';
 import { sizeText } from '../console.ts';
-import { UsageError } from '../errors.ts';
 import { lookaheadLines } from '../lookahead-text.ts';
-import { type Subject, importSheets, openSubject } from '../subject.ts';
+import { importSheets, openReadable, openSubject } from '../subject.ts';
 import { tellWarnings } from '../warnings.ts';
 import type { Context, RunFlags } from './context.ts';
 import { sheetRows, sheetText } from './inspect-sheets.ts';
@@ -51,9 +50,8 @@ export async function inspectCommand(
   flags: Pick<RunFlags, 'checkpoint'> & SheetFlags,
   { console, json }: Context,
 ): Promise<unknown> {
+  if (flags.sheet !== undefined) return inspectSheets(place, flags, flags.sheet, { console, json });
   const subject = await openSubject(place, flags);
-  if (flags.sheet !== undefined)
-    return inspectSheets(place, subject, flags.sheet, { console, json });
   const report =
     subject.kind === 'bundle'
       ? ofBundle((await openFiles(subject.place)).manifest)
@@ -62,18 +60,16 @@ export async function inspectCommand(
   return report;
 }
 
-/** Every property that a sheet gives a part, and the rule that it came from. */
+/** Every property that a sheet gives a part, and the rule that it came from; without weights. */
 async function inspectSheets(
   place: string,
-  subject: Subject,
+  flags: Pick<RunFlags, 'checkpoint'>,
   flag: string | true,
   { console, json }: Pick<Context, 'console' | 'json'>,
 ): Promise<unknown> {
-  if (subject.kind === 'bundle') {
-    throw new UsageError('usage/bundle', `${place} is a bundle: sheets are those of a model.ts`);
-  }
+  const { bound } = await openReadable(place, flags);
   const more = flag === true ? [] : await importSheets(flag);
-  const { model, sheets, warnings } = readSheets(subject.bound, more);
+  const { model, sheets, warnings } = readSheets(bound, more);
   const rows = sheetRows(sheets, model.name);
   if (!json) console.out(`${sheetText(rows)}\n`);
   return { name: model.name, sheet: rows, warnings: tellWarnings(warnings, console) };
