@@ -82,6 +82,25 @@ test('a sheet in any layout keeps its tree and comments; twice is once', () => {
   }
 });
 
+test('a shape stands on one line: the list or the parentheses before it break', () => {
+  const names = 'a_rather_long_name: int, another_rather_long_name: int, a_third_name: int';
+  const text = `f(x: [t, d]; ${names}) -> [t, d] {
+    return (x @ a_rather_long_matrix.T + another_rather_long_value) as [t, another_rather_long_name, d + 1]
+  }`;
+  expect(format(text)).toBe(`
+  f(
+    x: [t, d];
+    a_rather_long_name: int,
+    another_rather_long_name: int,
+    a_third_name: int
+  ) -> [t, d] {
+    return (
+      x @ a_rather_long_matrix.T + another_rather_long_value
+    ) as [t, another_rather_long_name, d + 1]
+  }
+`);
+});
+
 test('a sheet is laid out with one rule a line, blocks as they stood', () => {
   expect(format(sheet, 'place')).toBe(`
   group gpu = \${0}

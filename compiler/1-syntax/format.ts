@@ -147,11 +147,14 @@ function makeLayout(
     const close = images[b.close] ?? '';
     if (opens(b) === T.Bar) return [open, flat(b.inner), end.lead, end.last, close];
     if (b.inner.length === 0) return [open, group([nest(end.lead), end.last]), close];
+    // A shape stands on one line: what it belongs to breaks before it does.
+    const shape = marks.shapes.has(b.open);
+    const [edge, between]: readonly [Doc, Doc] = shape ? ['', ' '] : [softline, line];
     const inner = separated(b.inner).map((p, i) => [
-      beginWith(p, i === 0 ? softline : line),
-      part(p),
+      beginWith(p, i === 0 ? edge : between),
+      shape ? flat(p) : part(p),
     ]);
-    const last = end.last === '' ? softline : end.last;
+    const last = end.last === '' ? edge : end.last;
     return [open, group([nest([inner, end.lead]), last, close])];
   }
 
@@ -240,11 +243,12 @@ function makeLayout(
     const selectors = marks.selectors.has(firstOf(head));
     const several = type === T.Weight || type === T.Return || selectors;
     if (several) {
-      const parts = separated(body).map((p, i) => [
-        i === 0 ? '' : beginWith(p, line),
-        selectors ? flat(p) : part(p),
-      ]);
-      return [own, group(nest(parts))];
+      const parts = separated(body).map((p, i) => {
+        const before = i === 0 ? '' : beginWith(p, line);
+        const laid = [before, selectors ? flat(p) : part(p)];
+        return i === 0 ? laid : nest(laid);
+      });
+      return [own, group(parts)];
     }
     const colon = body.findIndex((n) => typeOf(n) === T.Colon);
     if (type !== T.Use && marks.settings.has(firstOf(head)) && colon >= 0) {
