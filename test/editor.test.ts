@@ -67,7 +67,8 @@ test('hover on a part inside a repeat tells what it has and does, with the sizes
     hoverAt(workspace, bard, text.indexOf(marked.replace('|', '')) + marked.indexOf('|'))
       ?.markdown ?? '';
   const part = hover('use |self_attn');
-  expect(part).toContain('attention(x: [t, d]; heads: int');
+  expect(part).toContain('block attention(\n  x: [t, d];\n  heads: int,\n');
+  expect(part).toContain('\n) -> [t, d]\n');
   expect(part).toContain('Low-rank queries');
   expect(part).toMatch(/heads = 8, head = 32, rank = 96/);
   expect(part).toMatch(/[\d,]+ parameters, [\d,]+ bytes as f32, [\d,]+ FLOP per token/);

@@ -49,7 +49,10 @@ export function describeBlock(workspace: Workspace, known: Known): readonly stri
   const ast = workspace.astOf(known);
   const { text } = known.text.source;
   const from = ast?.name.span.start ?? Math.max(0, text.search(/\S/));
-  const head = text.slice(from, text.indexOf('{', from)).trim();
+  const written = text.slice(from, text.indexOf('{', from)).trim();
+  // It ends in the column where it begins.
+  const indent = /\n([ \t]*)\S[^\n]*$/.exec(written)?.[1] ?? '';
+  const head = written.replaceAll(`\n${indent}`, '\n');
   const comment = known.text.comment?.replace(/^\/\*\*?|\*\/$|^\s*\* ?|^\/\/ ?/gm, '').trim();
   return [fence(`${known.text.tag} ${head}`), ...(comment ? [comment] : [])];
 }

@@ -15,7 +15,15 @@ import { reglu, regluExperts, rmsNorm, rope, topThenSoftmax } from '../../stdlib
 
 /** Low-rank queries with a norm inside; one key/value head for all query heads. */
 const attention = block`
-  attention(x: [t, d]; heads: int, head: int, rank: int, rotary: bool, window: int, eps: real) -> [t, d] {
+  attention(
+    x: [t, d];
+    heads: int,
+    head: int,
+    rank: int,
+    rotary: bool,
+    window: int,
+    eps: real
+  ) -> [t, d] {
     weight q_proj: [rank, d], k_proj: [head, d], v_proj: [head, d]
     weight wq: [heads * head, rank], o_proj: [d, heads * head]
     use inter_norm = ${rmsNorm}(eps = eps)
@@ -25,8 +33,12 @@ const attention = block`
     v = (x @ v_proj.T) as [t, 1, head]
 
     if rotary {
-      o = attend(${rope}(q, theta = 1e4), ${rope}(k, theta = 1e4), v,
-                 mask = |i, j| j <= i and i - j < window)
+      o = attend(
+        ${rope}(q, theta = 1e4),
+        ${rope}(k, theta = 1e4),
+        v,
+        mask = |i, j| j <= i and i - j < window
+      )
     } else {
       o = attend(q, k, v, mask = |i, j| j <= i)
     }
@@ -42,8 +54,14 @@ const bard = model<BardParams>`
     repeat layers[l: len(layout)] from "model.layers" {
       use router = ${topThenSoftmax}(experts = 8, active = 2) from "block_sparse_moe.primary_router"
       use input_layernorm = ${rmsNorm}(eps = eps)
-      use self_attn = ${attention}(heads = 8, head = 32, rank = 96,
-                                   rotary = layout[l], window = 64, eps = eps)
+      use self_attn = ${attention}(
+        heads = 8,
+        head = 32,
+        rank = 96,
+        rotary = layout[l],
+        window = 64,
+        eps = eps
+      )
       use post_attention_layernorm = ${rmsNorm}(eps = eps)
       use experts = ${regluExperts}(experts = 8, inner = 128) from "block_sparse_moe"
       use shared = ${reglu}(inner = 128) from "block_sparse_moe.shared_expert"

@@ -8,9 +8,19 @@ import { rope } from './rope.ts';
  * frequencies, no RoPE.
  */
 export const gqa = block`
-  gqa(x: [t, d]; heads: int, kv_heads: int, head: int, frequencies: [real], rope_scale: real = 1,
-      mask: fn = |i, j| j <= i, bias: bool = false, out_bias: bool = false,
-      head_norm: bool = false, eps: real = 1e-6) -> [t, d] {
+  gqa(
+    x: [t, d];
+    heads: int,
+    kv_heads: int,
+    head: int,
+    frequencies: [real],
+    rope_scale: real = 1,
+    mask: fn = |i, j| j <= i,
+    bias: bool = false,
+    out_bias: bool = false,
+    head_norm: bool = false,
+    eps: real = 1e-6
+  ) -> [t, d] {
     weight q_proj: [heads * head, d], k_proj: [kv_heads * head, d], v_proj: [kv_heads * head, d]
     weight o_proj: [d, heads * head]
 

@@ -7,8 +7,16 @@ import { rope } from './rope.ts';
  * head shared by every query head. Step-3 (2025), section 4.
  */
 export const mfa = block`
-  mfa(x: [t, d]; heads: int, head: int, rank: int, frequencies: [real], rope_scale: real = 1,
-      mask: fn = |i, j| j <= i, eps: real = 1e-5) -> [t, d] {
+  mfa(
+    x: [t, d];
+    heads: int,
+    head: int,
+    rank: int,
+    frequencies: [real],
+    rope_scale: real = 1,
+    mask: fn = |i, j| j <= i,
+    eps: real = 1e-5
+  ) -> [t, d] {
     weight q_proj: [rank, d], k_proj: [head, d], v_proj: [head, d]
     weight wq: [heads * head, rank], o_proj: [d, heads * head]
     use inter_norm = ${rmsNorm}(eps = eps)

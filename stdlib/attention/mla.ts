@@ -9,9 +9,20 @@ import { rope } from './rope.ts';
  * norms inside. DeepSeek-V2 (2024), section 2.1.
  */
 export const mla = block`
-  mla(x: [t, d]; heads: int, nope: int, turned: int, value: int, rank: int, query_rank: int = 0,
-      frequencies: [real], rope_scale: real = 1, pairing: text = "interleaved", scale: real,
-      norm_eps: real = 1e-6) -> [t, d] {
+  mla(
+    x: [t, d];
+    heads: int,
+    nope: int,
+    turned: int,
+    value: int,
+    rank: int,
+    query_rank: int = 0,
+    frequencies: [real],
+    rope_scale: real = 1,
+    pairing: text = "interleaved",
+    scale: real,
+    norm_eps: real = 1e-6
+  ) -> [t, d] {
     weight kv_a: [rank + turned, d] from "kv_a_proj_with_mqa"
     weight kv_b_proj: [heads * (nope + value), rank]
     weight o_proj: [d, heads * value]
@@ -26,17 +37,30 @@ export const mla = block`
       q = x @ q_proj.T
     }
     q = q as [t, heads, nope + turned]
-    q_turned = ${rope}(slice(q, from = nope, to = nope + turned), frequencies = frequencies,
-                       scale = rope_scale, pairing = pairing)
+    q_turned = ${rope}(
+      slice(q, from = nope, to = nope + turned),
+      frequencies = frequencies,
+      scale = rope_scale,
+      pairing = pairing
+    )
 
     latent = x @ kv_a.T
-    k_turned = ${rope}(slice(latent, from = rank, to = rank + turned) as [t, 1, turned],
-                       frequencies = frequencies, scale = rope_scale, pairing = pairing)
-    kv = (kv_a_layernorm(slice(latent, from = 0, to = rank)) @ kv_b_proj.T) as [t, heads, nope + value]
+    k_turned = ${rope}(
+      slice(latent, from = rank, to = rank + turned) as [t, 1, turned],
+      frequencies = frequencies,
+      scale = rope_scale,
+      pairing = pairing
+    )
+    kv = (
+      kv_a_layernorm(slice(latent, from = 0, to = rank)) @ kv_b_proj.T
+    ) as [t, heads, nope + value]
 
-    o = attend(concat(slice(q, from = 0, to = nope), q_turned),
-               concat(slice(kv, from = 0, to = nope), k_turned),
-               slice(kv, from = nope, to = nope + value), scale = scale)
+    o = attend(
+      concat(slice(q, from = 0, to = nope), q_turned),
+      concat(slice(kv, from = 0, to = nope), k_turned),
+      slice(kv, from = nope, to = nope + value),
+      scale = scale
+    )
     return o as [t, heads * value] @ o_proj.T
   }
 `;

@@ -8,20 +8,42 @@ import { rmsNorm } from '../norm/rms-norm.ts';
  * and a SwiGLU. The families are its parameters. `windows[l]` is 0 where layer l sees everything.
  */
 export const decoder = model`
-  decoder(ids: i32 [t]; vocab: int, width: int, depth: int, inner: int,
-          heads: int, kv_heads: int, head: int, frequencies: [real], rope_scale: real,
-          windows: [int], bias: bool = false, out_bias: bool = false, mlp_bias: bool = false,
-          head_norm: bool = false, eps: real, tied: bool) -> [t, vocab] {
+  decoder(
+    ids: i32 [t];
+    vocab: int,
+    width: int,
+    depth: int,
+    inner: int,
+    heads: int,
+    kv_heads: int,
+    head: int,
+    frequencies: [real],
+    rope_scale: real,
+    windows: [int],
+    bias: bool = false,
+    out_bias: bool = false,
+    mlp_bias: bool = false,
+    head_norm: bool = false,
+    eps: real,
+    tied: bool
+  ) -> [t, vocab] {
     weight embed: [vocab, width] from "model.embed_tokens"
     x = embed[ids]
 
     repeat layers[l: depth] from "model.layers" {
       use input_layernorm = ${rmsNorm}(eps = eps)
-      use self_attn = ${gqa}(heads = heads, kv_heads = kv_heads, head = head,
-                             frequencies = frequencies, rope_scale = rope_scale,
-                             mask = if windows[l] > 0 then |i, j| j <= i and i - j < windows[l]
-                                    else |i, j| j <= i,
-                             bias = bias, out_bias = out_bias, head_norm = head_norm, eps = eps)
+      use self_attn = ${gqa}(
+        heads = heads,
+        kv_heads = kv_heads,
+        head = head,
+        frequencies = frequencies,
+        rope_scale = rope_scale,
+        mask = if windows[l] > 0 then |i, j| j <= i and i - j < windows[l] else |i, j| j <= i,
+        bias = bias,
+        out_bias = out_bias,
+        head_norm = head_norm,
+        eps = eps
+      )
       use post_attention_layernorm = ${rmsNorm}(eps = eps)
       use mlp = ${swiglu}(inner = inner, bias = mlp_bias)
 

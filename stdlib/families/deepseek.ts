@@ -9,27 +9,63 @@ import { type Family, readConventions, readSizes } from './family.ts';
 import { readRope } from './rope.ts';
 
 const deepseekDecoder = model`
-  deepseek(ids: i32 [t]; vocab: int, width: int, depth: int, inner: int,
-           heads: int, nope: int, turned: int, value: int, rank: int, query_rank: int,
-           frequencies: [real], rope_scale: real, scale: real,
-           sparse: [bool], router: block, experts: int, active: int, groups: int, kept: int,
-           renormalise: bool, share_scale: real, expert_inner: int, shared_inner: int,
-           eps: real, tied: bool) -> [t, vocab] {
+  deepseek(
+    ids: i32 [t];
+    vocab: int,
+    width: int,
+    depth: int,
+    inner: int,
+    heads: int,
+    nope: int,
+    turned: int,
+    value: int,
+    rank: int,
+    query_rank: int,
+    frequencies: [real],
+    rope_scale: real,
+    scale: real,
+    sparse: [bool],
+    router: block,
+    experts: int,
+    active: int,
+    groups: int,
+    kept: int,
+    renormalise: bool,
+    share_scale: real,
+    expert_inner: int,
+    shared_inner: int,
+    eps: real,
+    tied: bool
+  ) -> [t, vocab] {
     weight embed: [vocab, width] from "model.embed_tokens"
     x = embed[ids]
 
     repeat layers[l: depth] from "model.layers" {
       use input_layernorm = ${rmsNorm}(eps = eps)
-      use self_attn = ${mla}(heads = heads, nope = nope, turned = turned, value = value,
-                             rank = rank, query_rank = query_rank, frequencies = frequencies,
-                             rope_scale = rope_scale, scale = scale)
+      use self_attn = ${mla}(
+        heads = heads,
+        nope = nope,
+        turned = turned,
+        value = value,
+        rank = rank,
+        query_rank = query_rank,
+        frequencies = frequencies,
+        rope_scale = rope_scale,
+        scale = scale
+      )
       use post_attention_layernorm = ${rmsNorm}(eps = eps)
 
       x = x + self_attn(input_layernorm(x))
       h = post_attention_layernorm(x)
       if sparse[l] {
-        use gate = router(experts = experts, active = active, groups = groups, kept = kept,
-                          renormalise = renormalise, scale = share_scale) from "mlp.gate"
+        use gate = router(
+          experts = experts,
+          active = active,
+          groups = groups,
+          kept = kept,
+          renormalise = renormalise,
+          scale = share_scale
+        ) from "mlp.gate"
         use moe = ${swigluExpertList}(experts = experts, inner = expert_inner) from "mlp"
         share, chosen = gate(h)
         y = moe(h, share, chosen)

@@ -8,22 +8,42 @@ import { type Family, readConventions, readKvHeads, readSizes } from './family.t
 import { readRope } from './rope.ts';
 
 const smallthinkerDecoder = model`
-  smallthinker(ids: i32 [t]; vocab: int, width: int, depth: int, heads: int, kv_heads: int, head: int,
-               frequencies: [real], rope_scale: real, rotary: [bool], windows: [int],
-               experts: int, active: int, inner: int, router: block,
-               eps: real, tied: bool) -> [t, vocab] {
+  smallthinker(
+    ids: i32 [t];
+    vocab: int,
+    width: int,
+    depth: int,
+    heads: int,
+    kv_heads: int,
+    head: int,
+    frequencies: [real],
+    rope_scale: real,
+    rotary: [bool],
+    windows: [int],
+    experts: int,
+    active: int,
+    inner: int,
+    router: block,
+    eps: real,
+    tied: bool
+  ) -> [t, vocab] {
     weight embed: [vocab, width] from "model.embed_tokens"
     x = embed[ids]
 
     repeat layers[l: depth] from "model.layers" {
-      use primary_router = router(experts = experts, active = active)
-        from "block_sparse_moe.primary_router"
+      use primary_router = router(
+        experts = experts,
+        active = active
+      ) from "block_sparse_moe.primary_router"
       use input_layernorm = ${rmsNorm}(eps = eps)
-      use self_attn = ${gqa}(heads = heads, kv_heads = kv_heads, head = head,
-                             frequencies = if rotary[l] then frequencies else [],
-                             rope_scale = rope_scale,
-                             mask = if windows[l] > 0 then |i, j| j <= i and i - j < windows[l]
-                                    else |i, j| j <= i)
+      use self_attn = ${gqa}(
+        heads = heads,
+        kv_heads = kv_heads,
+        head = head,
+        frequencies = if rotary[l] then frequencies else [],
+        rope_scale = rope_scale,
+        mask = if windows[l] > 0 then |i, j| j <= i and i - j < windows[l] else |i, j| j <= i
+      )
       use post_attention_layernorm = ${rmsNorm}(eps = eps)
       use block_sparse_moe = ${regluExperts}(experts = experts, inner = inner)
 

@@ -8,24 +8,49 @@ import { type Family, readConventions, readSizes } from './family.ts';
 import { readRope } from './rope.ts';
 
 const step3Decoder = model`
-  step3(ids: i32 [t]; vocab: int, width: int, depth: int, inner: int,
-        heads: int, head: int, rank: int, frequencies: [real], rope_scale: real,
-        sparse: [bool], experts: int, active: int, expert_inner: int, shared_inner: int,
-        renormalise: bool, eps: real, tied: bool) -> [t, vocab] {
+  step3(
+    ids: i32 [t];
+    vocab: int,
+    width: int,
+    depth: int,
+    inner: int,
+    heads: int,
+    head: int,
+    rank: int,
+    frequencies: [real],
+    rope_scale: real,
+    sparse: [bool],
+    experts: int,
+    active: int,
+    expert_inner: int,
+    shared_inner: int,
+    renormalise: bool,
+    eps: real,
+    tied: bool
+  ) -> [t, vocab] {
     weight embed: [vocab, width] from "model.embed_tokens"
     x = embed[ids]
 
     repeat layers[l: depth] from "model.layers" {
       use input_layernorm = ${rmsNorm}(eps = eps)
-      use self_attn = ${mfa}(heads = heads, head = head, rank = rank,
-                             frequencies = frequencies, rope_scale = rope_scale, eps = eps)
+      use self_attn = ${mfa}(
+        heads = heads,
+        head = head,
+        rank = rank,
+        frequencies = frequencies,
+        rope_scale = rope_scale,
+        eps = eps
+      )
       use post_attention_layernorm = ${rmsNorm}(eps = eps)
 
       x = x + self_attn(input_layernorm(x))
       h = post_attention_layernorm(x)
       if sparse[l] {
-        use router = ${softmaxThenTop}(experts = experts, active = active, renormalise = renormalise)
-          from "moe.gate"
+        use router = ${softmaxThenTop}(
+          experts = experts,
+          active = active,
+          renormalise = renormalise
+        ) from "moe.gate"
         use moe = ${swigluExperts}(experts = experts, inner = expert_inner)
         use share_expert = ${swiglu}(inner = shared_inner)
         share, chosen = router(h)

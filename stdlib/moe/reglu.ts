@@ -13,7 +13,13 @@ export const reglu = block`
  * `chosen`: numbers of the experts of each token; `share`: their weights.
  */
 export const regluExperts = block`
-  regluExperts(x: [t, d], share: [t, active], chosen: i32 [t, active]; experts: int, inner: int) -> [t, d] {
+  regluExperts(
+    x: [t, d],
+    share: [t, active],
+    chosen: i32 [t, active];
+    experts: int,
+    inner: int
+  ) -> [t, d] {
     weight gate: [experts, inner, d] from "experts.*.gate"
     weight up: [experts, inner, d] from "experts.*.up"
     weight down: [experts, d, inner] from "experts.*.down"

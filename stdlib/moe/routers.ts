@@ -6,8 +6,12 @@ import { block } from '../../compiler/index.ts';
 
 /** The largest logits, softmax over those alone; gpt-oss has a `bias` in the logits. */
 export const topThenSoftmax = block`
-  topThenSoftmax(x: [t, d]; experts: int, active: int, bias: bool = false)
-      -> [t, active], i32 [t, active] {
+  topThenSoftmax(
+    x: [t, d];
+    experts: int,
+    active: int,
+    bias: bool = false
+  ) -> [t, active], i32 [t, active] {
     weight w: [experts, d] from "weight"
     logits = x @ w.T
     if bias {
@@ -24,8 +28,12 @@ export const topThenSoftmax = block`
  * active expert and no renormalisation it is the router of Switch Transformers.
  */
 export const softmaxThenTop = block`
-  softmaxThenTop(x: [t, d]; experts: int, active: int, renormalise: bool = false)
-      -> [t, active], i32 [t, active] {
+  softmaxThenTop(
+    x: [t, d];
+    experts: int,
+    active: int,
+    renormalise: bool = false
+  ) -> [t, active], i32 [t, active] {
     weight w: [experts, d] from "weight"
     share, chosen = top_k(softmax(x @ w.T), k = active)
     if renormalise { share = share / sum(share) }
@@ -59,8 +67,15 @@ export const limitToGroups = block`
 
 /** DeepSeek-V2 (2024), section 2.1.2: softmax, the largest within the groups of largest members. */
 export const groupLimited = block`
-  groupLimited(x: [t, d]; experts: int, active: int, groups: int = 1, kept: int = 1,
-               renormalise: bool = false, scale: real = 1) -> [t, active], i32 [t, active] {
+  groupLimited(
+    x: [t, d];
+    experts: int,
+    active: int,
+    groups: int = 1,
+    kept: int = 1,
+    renormalise: bool = false,
+    scale: real = 1
+  ) -> [t, active], i32 [t, active] {
     weight w: [experts, d] from "weight"
     scores = softmax(x @ w.T)
     if groups > 1 { scores = ${limitToGroups}(scores, groups = groups, kept = kept, best = 1) }
@@ -75,8 +90,15 @@ export const groupLimited = block`
  * who is chosen, within the groups whose two best sum highest, and has no part in the shares.
  */
 export const biasedSigmoid = block`
-  biasedSigmoid(x: [t, d]; experts: int, active: int, groups: int = 1, kept: int = 1,
-                renormalise: bool = true, scale: real = 1) -> [t, active], i32 [t, active] {
+  biasedSigmoid(
+    x: [t, d];
+    experts: int,
+    active: int,
+    groups: int = 1,
+    kept: int = 1,
+    renormalise: bool = true,
+    scale: real = 1
+  ) -> [t, active], i32 [t, active] {
     weight w: [experts, d] from "weight"
     weight bias: [experts] from "e_score_correction_bias"
     scores = sigmoid(x @ w.T)

@@ -23,21 +23,41 @@ export const swiglu = block`
  * their weights.
  */
 export const swigluExperts = block`
-  swigluExperts(x: [t, d], share: [t, active], chosen: i32 [t, active]; experts: int, inner: int) -> [t, d] {
+  swigluExperts(
+    x: [t, d],
+    share: [t, active],
+    chosen: i32 [t, active];
+    experts: int,
+    inner: int
+  ) -> [t, d] {
     weight gate_proj: [experts, inner, d], up_proj: [experts, inner, d]
     weight down_proj: [experts, d, inner]
-    y = grouped(silu(grouped(x, gate_proj, chosen)) * grouped(x, up_proj, chosen), down_proj, chosen)
+    y = grouped(
+      silu(grouped(x, gate_proj, chosen)) * grouped(x, up_proj, chosen),
+      down_proj,
+      chosen
+    )
     return sum(y * (share as [t, active, 1]), axis = 1) as [t, d]
   }
 `;
 
 /** The same for a checkpoint that keeps the experts one by one: `experts.0.gate_proj` and so on. */
 export const swigluExpertList = block`
-  swigluExpertList(x: [t, d], share: [t, active], chosen: i32 [t, active]; experts: int, inner: int) -> [t, d] {
+  swigluExpertList(
+    x: [t, d],
+    share: [t, active],
+    chosen: i32 [t, active];
+    experts: int,
+    inner: int
+  ) -> [t, d] {
     weight gate_proj: [experts, inner, d] from "experts.*.gate_proj"
     weight up_proj: [experts, inner, d] from "experts.*.up_proj"
     weight down_proj: [experts, d, inner] from "experts.*.down_proj"
-    y = grouped(silu(grouped(x, gate_proj, chosen)) * grouped(x, up_proj, chosen), down_proj, chosen)
+    y = grouped(
+      silu(grouped(x, gate_proj, chosen)) * grouped(x, up_proj, chosen),
+      down_proj,
+      chosen
+    )
     return sum(y * (share as [t, active, 1]), axis = 1) as [t, d]
   }
 `;
