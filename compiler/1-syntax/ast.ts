@@ -12,6 +12,8 @@ export interface TemplateAst {
   readonly params: readonly ParamDecl[];
   readonly results: readonly ShapeAst[] | undefined;
   readonly body: readonly StmtAst[];
+  /** The first line has mistakes: calls of the template cannot be checked, its body can. */
+  readonly partial?: true;
   readonly span: Span;
 }
 

@@ -38,7 +38,7 @@ export abstract class ExpressionParser extends EmbeddedActionsParser {
     return { text: token.image, span: this.span(token) };
   }
 
-  protected readonly shape = this.RULE('shape', (): ShapeAst => {
+  readonly shape = this.RULE('shape', (): ShapeAst => {
     let dtype: Name | undefined;
     this.OPTION(() => {
       dtype = this.nameOf(this.CONSUME(T.Identifier));

@@ -5,7 +5,7 @@ import { type Source, titleOf } from '../base/source.ts';
 import type { SelectorAst, SheetAst, StmtAst, TemplateAst } from './ast.ts';
 import { mendBraces } from './braces.ts';
 import { bracketsWithinLimits, guardDepth, textWithinLimits, treeWithinLimits } from './limits.ts';
-import { reportLexing, reportParsing } from './messages.ts';
+import { reportComments, reportLexing, reportParsing, reportToken } from './messages.ts';
 import { type Attempt, recoverSheet, recoverTemplate } from './recover.ts';
 import { SheetParser } from './sheets.ts';
 import { type Head, TemplateParser } from './statements.ts';
@@ -34,22 +34,24 @@ function attempt<T>(
 
 interface Lexed {
   readonly tokens: readonly IToken[];
-  /** Offsets of characters that begin no token. */
+  /** Offsets of characters that begin no token, and of tokens that the grammar has no place for. */
   readonly odd: readonly number[];
 }
 
 /** Undefined where the text is more than is read. */
 function lex(source: Source, log: Log): Lexed | undefined {
   if (!textWithinLimits(source, log)) return undefined;
-  const { tokens, errors } = lexer.tokenize(source.text);
+  const { tokens, errors, groups } = lexer.tokenize(source.text);
   errors.forEach((e) => reportLexing(e, source, log));
+  const malformed = tokens.filter((t) => reportToken(t, source, log));
+  reportComments(groups[T.commentGroup] ?? [], source, log);
   if (!bracketsWithinLimits(source, tokens, log)) return undefined;
-  return { tokens, odd: errors.map((e) => e.offset) };
+  return { tokens, odd: [...errors.map((e) => e.offset), ...malformed.map((t) => t.startOffset)] };
 }
 
 /**
  * The tree of a template. Mistakes go to `log`, and statements without any stay in the tree;
- * undefined where its first line has one, or where it has no body.
+ * undefined where its first line is none, or where it has no body.
  */
 export function parse(template: Template, log: Log): TemplateAst | undefined {
   const { source } = template;
@@ -63,6 +65,9 @@ export function parse(template: Template, log: Log): TemplateAst | undefined {
         source,
         report,
         head: (of): Attempt<Head> => attempt(templates, source, of, () => templates.head()),
+        input: (of) => attempt(templates, source, of, () => templates.tensor()),
+        param: (of) => attempt(templates, source, of, () => templates.param()),
+        result: (of) => attempt(templates, source, of, () => templates.shape()),
         statement: (of): Attempt<StmtAst> =>
           attempt(templates, source, of, () => templates.statement()),
       }),

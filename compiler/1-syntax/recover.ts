@@ -5,7 +5,15 @@
 import type { IRecognitionException, IToken, TokenType } from 'chevrotain';
 import { present } from '../base/invariant.ts';
 import type { Source } from '../base/source.ts';
-import type { Name, SheetAst, StmtAst, TemplateAst } from './ast.ts';
+import type {
+  Name,
+  ParamDecl,
+  ShapeAst,
+  SheetAst,
+  StmtAst,
+  TemplateAst,
+  TensorDecl,
+} from './ast.ts';
 import { beginsLine, spanOf } from './braces.ts';
 import type { Head } from './statements.ts';
 import * as T from './tokens.ts';
@@ -19,6 +27,9 @@ interface Reading {
 
 export interface TemplateReading extends Reading {
   head(tokens: readonly IToken[]): Attempt<Head>;
+  input(tokens: readonly IToken[]): Attempt<TensorDecl>;
+  param(tokens: readonly IToken[]): Attempt<ParamDecl>;
+  result(tokens: readonly IToken[]): Attempt<ShapeAst>;
   statement(tokens: readonly IToken[]): Attempt<StmtAst>;
 }
 
@@ -38,8 +49,9 @@ export function recoverTemplate(
   const open = tokens.findIndex((t) => is(t, T.LeftBrace));
   if (open < 0) return undefined;
   const close = closeOf(tokens, open);
-  const head = reading.head(tokens.slice(0, open));
-  if ('mistake' in head) reading.report(head.mistake, tokens.slice(0, open));
+  const whole = reading.head(tokens.slice(0, open));
+  const head =
+    'value' in whole ? whole.value : recoverHead(tokens.slice(0, open), whole.mistake, reading);
   const body = recoverBody(tokens.slice(open + 1, close), reading);
   const rest = tokens.slice(close + 1);
   // Whatever stands behind the body is read as if it were one more statement, for its mistake.
@@ -47,7 +59,78 @@ export function recoverTemplate(
     const after = reading.head([present(rest[0])]);
     if ('mistake' in after) reading.report(after.mistake, rest);
   }
-  return 'value' in head ? { ...head.value, body } : undefined;
+  if (!head || 'value' in whole) return head && { ...head, body };
+  return {
+    ...head,
+    partial: true,
+    body: [lostNames(tokens.slice(0, open), head, reading), ...body],
+  };
+}
+
+/** What can be read of a first line: its inputs, parameters and results, each alone. */
+function recoverHead(
+  tokens: readonly IToken[],
+  mistake: IRecognitionException,
+  reading: TemplateReading,
+): Head | undefined {
+  const [name, open] = tokens;
+  let reported = false;
+  const each = <T>(
+    parts: readonly (readonly IToken[])[],
+    read: (p: readonly IToken[]) => Attempt<T>,
+  ): readonly T[] =>
+    parts.flatMap((part) => {
+      const found = read(part);
+      if ('value' in found) return [found.value];
+      reading.report(found.mistake, part);
+      reported = true;
+      return [];
+    });
+  if (!is(name, T.Identifier) || !is(open, T.LeftParen)) {
+    reading.report(mistake, tokens);
+    return undefined;
+  }
+  const [inside = [], outside = []] = splitAt(tokens.slice(2), [T.RightParen]);
+  const [inputs = [], params = [], ...others] = splitAt(inside, [T.Semicolon]);
+  const arrow = is(outside[0], T.Arrow);
+  const results = arrow ? each(splitAt(outside.slice(1), [T.Comma]), reading.result) : [];
+  const head: Head = {
+    name: { text: present(name).image, span: spanOf(reading.source, present(name)) },
+    inputs: each(splitAt(inputs, [T.Comma]), reading.input),
+    params: each(splitAt(params, [T.Comma]), reading.param),
+    results: undefined,
+    span: spanOf(reading.source, present(name)),
+  };
+  if (!reported || others.length > 0) reading.report(mistake, tokens);
+  return { ...head, results: reported || results.length === 0 ? undefined : results };
+}
+
+/** Parts between tokens of `types` that stand outside of brackets; none of nothing. */
+function splitAt(
+  tokens: readonly IToken[],
+  types: readonly TokenType[],
+): readonly (readonly IToken[])[] {
+  const out: IToken[][] = [];
+  let depth = 0;
+  for (const token of tokens) {
+    const splits = depth === 0 && is(token, ...types);
+    if (out.length === 0) out.push([]);
+    if (splits) out.push([]);
+    else out.at(-1)?.push(token);
+    if (is(token, T.LeftParen, T.LeftBracket)) depth++;
+    if (is(token, T.RightParen, T.RightBracket)) depth = Math.max(0, depth - 1);
+  }
+  return out;
+}
+
+/** The names of a first line with mistakes that no input or parameter of it declares. */
+function lostNames(tokens: readonly IToken[], head: Head, { source }: Reading): StmtAst {
+  const declared = new Set([...head.inputs, ...head.params].map((d) => d.name.text));
+  const names = tokens
+    .slice(1)
+    .filter((t) => is(t, T.Identifier) && !declared.has(t.image))
+    .map((t): Name => ({ text: t.image, span: spanOf(source, t) }));
+  return { kind: 'broken', names, span: head.span };
 }
 
 export function recoverSheet(tokens: readonly IToken[], reading: SheetReading): SheetAst {

@@ -15,7 +15,7 @@ import type {
 import { ExpressionParser } from './expressions.ts';
 import * as T from './tokens.ts';
 
-export type Head = Omit<TemplateAst, 'body'>;
+export type Head = Omit<TemplateAst, 'body' | 'partial'>;
 
 export class TemplateParser extends ExpressionParser {
   constructor() {
@@ -68,14 +68,14 @@ export class TemplateParser extends ExpressionParser {
     };
   });
 
-  private readonly tensor = this.RULE('tensor', (): TensorDecl => {
+  readonly tensor = this.RULE('tensor', (): TensorDecl => {
     const name = this.CONSUME(T.Identifier);
     this.CONSUME(T.Colon);
     const shape = this.SUBRULE(this.shape);
     return { name: this.nameOf(name), shape };
   });
 
-  private readonly param = this.RULE('param', (): ParamDecl => {
+  readonly param = this.RULE('param', (): ParamDecl => {
     const name = this.CONSUME(T.Identifier);
     this.CONSUME(T.Colon);
     const type = this.SUBRULE(this.type);

@@ -10,7 +10,11 @@ export const commentGroup = 'comments';
 const comment = (name: string, pattern: RegExp): TokenType =>
   createToken({ name, pattern, group: commentGroup, line_breaks: true });
 
-export const Identifier = createToken({ name: 'Identifier', pattern: /[A-Za-z_][A-Za-z_0-9]*/ });
+export const Identifier = createToken({
+  name: 'Identifier',
+  pattern: /[A-Za-z_][A-Za-z_0-9]*/,
+  label: 'a name',
+});
 const keyword = (word: string): TokenType =>
   createToken({ name: word, pattern: word, longer_alt: Identifier, label: word });
 const symbolToken = (name: string, text: string): TokenType =>
@@ -43,6 +47,19 @@ export const TextLiteral = createToken({
   label: 'a text',
 });
 
+/** What begins as a number and is none, such as `1.`, `1e` or `1_000`: the grammar has no place for it. */
+export const MalformedNumber = createToken({
+  name: 'MalformedNumber',
+  pattern:
+    /(?!\d+(\.\d+)?([eE][+-]?\d+)?(?!\w|\.(?!\.)))\d+(\.\d+)?([eE](?=[+-])[+-])?\w*(\.(?!\.))?/,
+  start_chars_hint: [...'0123456789'],
+});
+/** A quote without another on its line, up to the line's end. */
+export const UnclosedText = createToken({
+  name: 'UnclosedText',
+  pattern: /"[^"\n]*|'[^'\n]*/,
+});
+
 export const Arrow = symbolToken('Arrow', '->');
 export const DotDot = symbolToken('DotDot', '..');
 export const Dot = symbolToken('Dot', '.');
@@ -71,16 +88,34 @@ export const Comma = symbolToken('Comma', ',');
 export const Semicolon = symbolToken('Semicolon', ';');
 export const Colon = symbolToken('Colon', ':');
 
-const keywords = [Weight, Use, Repeat, If, Then, Else, Return, From, As, And, Or, Not, True, False];
+export const keywords = [
+  Weight,
+  Use,
+  Repeat,
+  If,
+  Then,
+  Else,
+  Return,
+  From,
+  As,
+  And,
+  Or,
+  Not,
+  True,
+  False,
+];
 
 export const tokens: TokenType[] = [
   skip('Space', /\s+/),
   comment('LineComment', /\/\/[^\n]*/),
-  comment('BlockComment', /\/\*[\s\S]*?\*\//),
+  // One that is not closed goes on to the end of its line.
+  comment('BlockComment', /\/\*([\s\S]*?\*\/|[^\n]*)/),
   ...keywords,
   Identifier,
+  MalformedNumber,
   NumberLiteral,
   TextLiteral,
+  UnclosedText,
   Hole,
   Arrow,
   DotDot,

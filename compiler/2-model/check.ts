@@ -15,7 +15,14 @@ import { makeContext } from './instances.ts';
 import { reportUnused } from './lora.ts';
 import type { Instance, Model, TypedExpr } from './model.ts';
 import { dtypeOf, typeOf } from './operands.ts';
-import { type Context, type Given, type Observer, makePlace, makeScope } from './scope.ts';
+import {
+  type Context,
+  type Given,
+  type Observer,
+  errorThing,
+  makePlace,
+  makeScope,
+} from './scope.ts';
 import { checkTies } from './tie.ts';
 import { concreteWeights } from './weights.ts';
 
@@ -61,12 +68,25 @@ function tieModel(
 }
 
 function elaborateModel(
-  { template, params = {} }: ModelSource,
+  source: ModelSource,
   edits: EditBook,
   log: Log,
   observe?: Observer,
 ): Model | undefined {
-  const ctx = makeContext(log, 'exact', observe, edits);
+  const parsed = new Map<Template, TemplateAst | undefined>();
+  const ctx = makeContext(log, 'exact', observe, edits, parsed);
+  const found = elaborateIn(ctx, source, log);
+  for (const [template, ast] of parsed) {
+    if (ast?.partial) checkAlone(makeContext(log, 'open', observe, undefined, parsed), template);
+  }
+  return found;
+}
+
+function elaborateIn(
+  ctx: Context,
+  { template, params = {} }: ModelSource,
+  log: Log,
+): Model | undefined {
   const ast = ctx.astOf(template);
   if (!ast) return undefined;
   const span = ast.name.span;
@@ -96,14 +116,17 @@ function elaborateModel(
  */
 export function checkBlock(template: Template, log: Log, observe?: Observer): boolean {
   guardDepth(log, titleOf(template.source), () => {
-    const ctx = makeContext(log, 'open', observe);
-    const ast = ctx.astOf(template);
-    if (!ast) return undefined;
-    const inputs = ast.inputs.map((i) => openInput(ctx, ast, i));
-    const span = ast.name.span;
-    return ctx.instantiate({ path: '', source: '', template, args: [], span }, inputs);
+    checkAlone(makeContext(log, 'open', observe), template);
   });
   return !log.failed;
+}
+
+function checkAlone(ctx: Context, template: Template): void {
+  const ast = ctx.astOf(template);
+  if (!ast) return;
+  const inputs = ast.inputs.map((i) => openInput(ctx, ast, i));
+  const span = ast.name.span;
+  ctx.instantiate({ path: '', source: '', template, args: [], span }, inputs);
 }
 
 /** An input with the sizes that its shape names; any leading axes are rows. */
@@ -113,6 +136,9 @@ function openInput(ctx: Context, ast: TemplateAst, input: TensorDecl): TypedExpr
   const sizes = ast.params.filter((p) => p.type.kind === 'name' && p.type.name.text === 'int');
   const dims = [...ast.inputs.flatMap((i) => i.shape.dims)];
   const names = dims.flatMap((d) => (d.kind === 'name' ? [d.name] : []));
+  // What a first line with mistakes would declare is no mistake here.
+  const lost = ast.partial ? ast.body.flatMap((s) => (s.kind === 'broken' ? s.names : [])) : [];
+  for (const { text } of lost) scope.names.set(text, errorThing);
   for (const text of ['t', ...names, ...sizes.map((p) => p.name.text)]) {
     scope.names.set(text, { kind: 'dim', dim: symbol(text) });
   }

@@ -45,8 +45,8 @@ export function makeContext(
   mode: Context['mode'],
   observe?: Observer,
   edits: EditBook = makeEditBook([], new Map()),
+  parsed: Map<Template, TemplateAst | undefined> = new Map(),
 ): Context {
-  const parsed = new Map<Template, TemplateAst | undefined>();
   const ctx: Context = {
     log,
     mode,
@@ -58,11 +58,12 @@ export function makeContext(
     shared: [],
     adapted: new Map(),
     astOf(t) {
-      if (parsed.has(t)) return parsed.get(t);
-      const ast = parse(t, log);
+      const first = !parsed.has(t);
+      const ast = first ? parse(t, log) : parsed.get(t);
       parsed.set(t, ast);
-      if (ast) warnUnused(ast, log);
-      return ast;
+      if (first && ast) warnUnused(ast, log);
+      const alone = mode === 'open' && ctx.stack.length === 0;
+      return ast?.partial && !alone ? undefined : ast;
     },
     instantiate(part, inputs) {
       const ast = ctx.astOf(part.template);

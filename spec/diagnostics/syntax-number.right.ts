@@ -1,0 +1,8 @@
+import { block } from 'cograph';
+
+export default block`
+  f(x: [t, n]) -> [t, n] {
+    y = x + 1e-5
+    return y
+  }
+`;

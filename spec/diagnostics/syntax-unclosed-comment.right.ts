@@ -1,0 +1,8 @@
+import { block } from 'cograph';
+
+export default block`
+  f(x: [t, n]) -> [t, n] {
+    y = x * x /* squares */
+    return y
+  }
+`;
