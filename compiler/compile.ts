@@ -83,15 +83,21 @@ function resolveModel(
   return { model, sheets, schemes: effects };
 }
 
-/** What the sheets of a model say of every part. Throws DiagnosticsError. */
+/**
+ * What the sheets of a model say of every part, whether a target computes so or not, and where its
+ * weights are. Throws DiagnosticsError.
+ */
 export function readSheets(
   bound: BoundModel,
   more: readonly SheetSource[] = [],
-): Pick<Meaning, 'model' | 'sheets' | 'warnings'> {
+  checkpoint?: Pick<Checkpoint, 'tensors'>,
+): Pick<Meaning, 'model' | 'sheets' | 'weights' | 'warnings'> {
   const log = makeLog();
   const { model, sheets } = resolveModel(bound, more, log);
   if (log.failed) throw failureOf(log);
-  return { model, sheets, warnings: log.diagnostics() };
+  const weights = checkpoint ? bindWeights(model, checkpoint.tensors, log) : undefined;
+  if (log.failed) throw failureOf(log);
+  return { model, sheets, weights, warnings: log.diagnostics() };
 }
 
 /**

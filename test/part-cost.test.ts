@@ -10,7 +10,7 @@ import { costOf } from '../compiler/3-graph/cost.ts';
 import { lowerModel } from '../compiler/3-graph/lower.ts';
 import { partCosts } from '../compiler/3-graph/part-cost.ts';
 import { simplify } from '../compiler/3-graph/simplify.ts';
-import type { BoundModel } from '../compiler/index.ts';
+import { type BoundModel, bind, block, model } from '../compiler/index.ts';
 import { wide } from './helpers/wide-model.ts';
 
 const checked = (bound: BoundModel): Model => {
@@ -89,4 +89,24 @@ test('the widest model takes milliseconds', () => {
     return performance.now() - began;
   });
   expect(Math.min(...times)).toBeLessThan(20);
+});
+
+const product = block`
+  product(x: [t, d], w: [e, d]) -> [t, e] { return x @ w.T }
+`;
+const lent = bind(model`
+  lent(ids: i32 [t]) -> [t, 16] {
+    weight embed: [16, 8]
+    return ${product}(embed[ids], embed)
+  }
+`);
+
+test('weights that a block without its own is given cost what reads them, as they are stored', () => {
+  const read = (dtype: 'f32' | 'bf16'): number => {
+    const { weights } = partCosts(checked(lent), { keys: 1, dtypeOf: () => dtype });
+    return [...weights.values()].reduce((sum, cost) => sum + cost.weightBytes, 0);
+  };
+  // All of the product's, and of the row that is looked up.
+  expect(read('f32')).toBe(4 * (16 * 8 + 8));
+  expect(read('bf16')).toBe(2 * (16 * 8 + 8));
 });

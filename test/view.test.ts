@@ -18,10 +18,13 @@ import { viewCommand } from '../compiler/cli/commands/view.ts';
 import { checkModel } from '../compiler/2-model/check.ts';
 import type { Model } from '../compiler/2-model/model.ts';
 import { partCosts } from '../compiler/3-graph/part-cost.ts';
-import { type BoundModel, bind, block, model } from '../compiler/index.ts';
+import { type BoundModel, bind, block, model, place, precision } from '../compiler/index.ts';
 import type { ViewData } from '../compiler/view/data.ts';
 import { pageOf } from '../compiler/view/page.ts';
+import { readSheets } from '../compiler/compile.ts';
+import type { Setting } from '../compiler/2-model/sheets.ts';
 import { viewModel } from '../compiler/view/scopes.ts';
+import { h100, q4_0, q8_0 } from '../stdlib/index.ts';
 import { fixture } from './helpers/golden.ts';
 import { temporaryFolder } from './helpers/models.ts';
 import { wide } from './helpers/wide-model.ts';
@@ -92,19 +95,17 @@ describe('data', () => {
     expect(loops?.map((e) => [e.from, e.to])).toEqual([[boxes.at(-1), boxes[0]]]);
   });
 
-  test('says how weights are stored, and who places them', () => {
+  test('says how weights are stored: as the checkpoint does', () => {
     const typed = viewModel(checked(wide), {
       context: 1,
       dtypeOf: (path) => (path.includes('norm') ? 'f32' : 'bf16'),
-      propertiesOf: (path) =>
-        path.endsWith('.experts') ? [{ name: 'placement', value: 'cpu' }] : [],
     });
     const of = (path: string) => typed.scopes.find((s) => s.path === path);
     expect(of('layers[3..60].experts')?.precision).toBe('bf16');
     expect(of('layers[3..60]')?.precision).toBe('bf16 f32');
     expect(of('layers[3..60].experts')?.properties).toEqual([
       { name: 'weights', value: 'bf16, as the checkpoint stores them' },
-      { name: 'placement', value: 'cpu' },
+      { name: 'placement', value: 'left to the planner' },
     ]);
   });
 
@@ -136,6 +137,69 @@ describe('data', () => {
     expect(data.total.slice(0, 3)).toEqual([total.parameters, total.bytes, total.flops]);
     const top = data.scopes[0]?.nodes.map((n) => n.cost[2]) ?? [];
     expect(top.reduce((a, b) => a + b, 0)).toBe(total.flops);
+  });
+});
+
+/** DeepSeek-V3 as it could run: experts of four bits, of which the upper layers' are elsewhere. */
+const small = deepseekV3().with(
+  precision`
+    ** { weights: bf16 }
+    :experts { weights: ${q4_0} }
+  `,
+  place`
+    group gpu = ${h100}
+    ** { on: gpu }
+    layers[31..].moe { on: auto }
+  `,
+);
+const ruled = (bound: BoundModel): ViewData => {
+  const { model: read, sheets } = readSheets(bound);
+  const ruleOf = ({ selector: { source, start, end } }: Setting) => source.text.slice(start, end);
+  return viewModel(read, { context: 512, sheets: { resolved: sheets, ruleOf } });
+};
+
+describe('sheets', () => {
+  const data = ruled(small);
+  const of = (path: string) => data.scopes.find((s) => s.path === path);
+
+  test('give every part its precision and its place, with the rule', () => {
+    expect(of('layers[3..60].moe')?.properties).toEqual([
+      { name: 'weights', value: 'q4_0, as sheets say' },
+      { name: 'place.on, layers 3..30', value: 'gpu, by **' },
+      { name: 'place.on, layers 31..60', value: 'auto, by layers[31..].moe' },
+      { name: 'precision.weights', value: 'q4_0, by :experts' },
+    ]);
+    expect(of('layers[3..60].self_attn')?.properties).toEqual([
+      { name: 'weights', value: 'bf16, as sheets say' },
+      { name: 'place.on', value: 'gpu, by **' },
+      { name: 'precision.weights', value: 'bf16, by **' },
+    ]);
+    expect(of('layers[3..60].self_attn')?.precision).toBe('bf16');
+    expect(of('layers[3..60].moe')?.weights[0]?.type).toBe('q4_0[256, 2048, 7168]');
+  });
+
+  test('count the bytes of a scheme with its scales, stored and read', () => {
+    const plain = dataOf(deepseekV3());
+    const at = plain.scopes.findIndex((s) => s.path === 'layers[3..60].moe');
+    const [, bytes, flops, read] = plain.scopes[at]?.cost ?? [];
+    const [, fewer, same, less] = data.scopes[at]?.cost ?? [];
+    expect(same).toBe(flops);
+    // Four bits and a sixteenth of a half: 4.5 of 32.
+    expect((fewer ?? 0) / (bytes ?? 0)).toBeCloseTo(4.5 / 32, 9);
+    expect((less ?? 0) / (read ?? 0)).toBeCloseTo(4.5 / 32, 9);
+  });
+
+  test('of one layer count for that layer, in bodies that stand for many', () => {
+    const layered = ruled(twice.with(precision`layers[1] { weights: ${q8_0} }`));
+    const mlp = layered.scopes.find((s) => s.path === 'layers[0..2].mlp');
+    expect(mlp?.precision).toBe('f32 q8_0');
+    expect(mlp?.properties[1]).toEqual({
+      name: 'precision.weights, layer 1',
+      value: 'q8_0, by layers[1]',
+    });
+    // Rows of 4 and of 7 each have a scale of 16 bits.
+    const q8 = (8 + 16 / 4 + 8 + 16 / 7) * 28;
+    expect(mlp?.cost[1]).toBeCloseTo((2 * 2 * 28 * 32 + q8) / 3 / 8, 6);
   });
 });
 
@@ -185,6 +249,20 @@ describe('the command', () => {
     const report = await viewCommand(file, { context: 64 }, context);
     expect(report).toMatchObject({ out: join(plain, 'tiny.html'), bound: false, name: 'tiny' });
     expect(partsIn(report).total.slice(0, 2)).toEqual([32, 128]);
+  });
+
+  test('takes more sheets, and tells of each rule where it is written', async () => {
+    const file = join(folder, 'sheets.ts');
+    const index = new URL('../compiler/index.ts', import.meta.url).href;
+    const lines = [`import { precision } from '${index}';`, '', 'export const small = precision`'];
+    writeFileSync(file, [...lines, '  embed { weights: bf16 }', '`;'].join('\n'));
+    const flags = { out, context: 64, sheet: [file] };
+    const report = await viewCommand(fixture('goldens/llama'), flags, context);
+    const [top] = (report as ViewData).scopes; // cast: as above
+    const head = top?.weights.find((w) => w.name === 'embed');
+    expect(head?.type).toMatch(/^bf16/);
+    expect(head?.properties[1]?.value).toMatch(/^bf16, by embed \(.*sheets\.ts:4\)$/);
+    expect(report).toMatchObject({ typed: true, bound: true, warnings: [] });
   });
 
   test('writes over no folder', async () => {
@@ -305,6 +383,18 @@ describe.skipIf(executable === undefined)('in Chromium', () => {
     expect(text).toContain('In all, 6 times');
     await second?.click();
     expect(await details.textContent()).toBe(text);
+    expect(faults).toEqual([]);
+    await page.close();
+  });
+
+  test('details of experts tell their scheme, their place and the rules', async () => {
+    const { page, faults } = await show('small', ruled(small));
+    await page.fill('#search', '**.moe');
+    await page.locator('tr[data-row]', { hasText: 'swigluExpertList' }).first().click();
+    const details = await page.locator('#details').textContent();
+    expect(details).toContain('q4_0, by :experts');
+    expect(details).toContain('auto, by layers[31..].moe');
+    expect(await page.locator('#summary').textContent()).toContain('as sheets say');
     expect(faults).toEqual([]);
     await page.close();
   });

@@ -36,6 +36,8 @@ export interface PartCostOptions {
   readonly keys: number;
   /** The stored element type of a weight, by its path in the model; f32 where absent. */
   readonly dtypeOf?: (path: string) => DType;
+  /** Bits that an element of a quantised weight takes, by its path; what its type says if absent. */
+  readonly bitsOf?: (path: string) => number | undefined;
 }
 
 export const noPartCost: PartCost = { ...noCost, parameters: 0, bytes: 0 };
@@ -53,13 +55,17 @@ export const addCost = (a: PartCost, b: PartCost, times = 1): PartCost => ({
 interface Frame {
   readonly body: Body;
   readonly times: number;
+  /** Weights that the call gave it, by the names of its inputs. */
+  readonly given: Given;
 }
+
+type Given = ReadonlyMap<string, WeightDecl>;
 
 /**
  * One token, one wanted row. The total is what `costOf` says of the graph before it is simplified:
  * repeated computations count here until a rule has made them one.
  */
-export function partCosts(model: Model, { keys, dtypeOf }: PartCostOptions): ModelCost {
+export function partCosts(model: Model, { keys, dtypeOf, bitsOf }: PartCostOptions): ModelCost {
   const weights = new Map<WeightDecl, PartCost>();
   const instances = new Map<Instance, PartCost>();
   const ops = new Map<TypedExpr, Cost>();
@@ -82,8 +88,9 @@ export function partCosts(model: Model, { keys, dtypeOf }: PartCostOptions): Mod
     results: readonly TypedExpr[],
     outer: readonly Frame[],
     times = 1,
+    given: Given = outer.at(-1)?.given ?? new Map(),
   ): PartCost {
-    const frames = [...outer, { body, times }];
+    const frames = [...outer, { body, times, given }];
     let sum = noPartCost;
     for (const w of body.weights) {
       const own = declared(w);
@@ -120,13 +127,24 @@ export function partCosts(model: Model, { keys, dtypeOf }: PartCostOptions): Mod
   }
 
   /** One call's figures; parameters once. */
-  function instanceCost(i: Instance): PartCost {
+  function instanceCost(
+    i: Instance,
+    inputs: readonly TypedExpr[] = [],
+    frames: readonly Frame[] = [],
+  ): PartCost {
     const had = inside.get(i.path);
     if (had) {
       bodies.set(i.body, had);
       return had;
     }
-    const cost = bodyCost(i.body, i.results, []);
+    const lets = i.body.statements.flatMap((s) => (s.kind === 'let' ? s.names : []));
+    const given = new Map<string, WeightDecl>();
+    for (const [n, x] of inputs.entries()) {
+      const w = weightIn(x, frames.at(-1)?.given);
+      const name = i.inputs[n]?.name;
+      if (w && name !== undefined && !lets.includes(name)) given.set(name, w);
+    }
+    const cost = bodyCost(i.body, i.results, given.size > 0 ? frames : [], 1, given);
     inside.set(i.path, cost);
     return cost;
   }
@@ -135,11 +153,17 @@ export function partCosts(model: Model, { keys, dtypeOf }: PartCostOptions): Mod
     if (counted.has(w.path)) return noPartCost;
     counted.add(w.path);
     const parameters = sizeOf(w.type.shape);
-    return { ...noPartCost, parameters, bytes: parameters * bytesOf[storedAs(w)] };
+    return { ...noPartCost, parameters, bytes: parameters * bytesIn(w) };
   }
 
   function storedAs(w: WeightDecl): DType {
-    return dtypeOf?.(w.path) ?? w.type.dtype;
+    return dtypeOf?.(w.path) ?? w.stored ?? w.type.dtype;
+  }
+
+  /** Of one element. */
+  function bytesIn(w: WeightDecl): number {
+    const bits = bitsOf?.(w.path);
+    return bits === undefined ? bytesOf[storedAs(w)] : bits / 8;
   }
 
   function exprCost(e: TypedExpr, frames: readonly Frame[], seen: Set<TypedExpr>): PartCost {
@@ -158,10 +182,11 @@ export function partCosts(model: Model, { keys, dtypeOf }: PartCostOptions): Mod
           (sum, x) => addCost(sum, exprCost(x, frames, seen)),
           noPartCost,
         );
-        const own = { ...noPartCost, ...opCost(e) };
+        const given = frames.at(-1)?.given;
+        const own = { ...noPartCost, ...opCost(e, given) };
         ops.set(e, own);
         for (const x of e.inputs) {
-          const w = weightIn(x);
+          const w = weightIn(x, given);
           if (w) owned(weights, w, own, frames, (b) => b.weights);
         }
         return addCost(before, own);
@@ -171,7 +196,7 @@ export function partCosts(model: Model, { keys, dtypeOf }: PartCostOptions): Mod
           (sum, x) => addCost(sum, exprCost(x, frames, seen)),
           noPartCost,
         );
-        const one = { ...instanceCost(e.instance), parameters: 0, bytes: 0 };
+        const one = { ...instanceCost(e.instance, e.inputs, frames), parameters: 0, bytes: 0 };
         owned(instances, e.instance, one, frames, (b) => b.instances);
         return addCost(before, one);
       }
@@ -195,13 +220,21 @@ export function partCosts(model: Model, { keys, dtypeOf }: PartCostOptions): Mod
     all.set(thing, addCost(all.get(thing) ?? noPartCost, cost, times));
   }
 
-  function opCost(e: Extract<TypedExpr, { kind: 'op' }>): Cost {
+  function opCost(e: Extract<TypedExpr, { kind: 'op' }>, given: Given | undefined): Cost {
     const inputs = e.inputs.map((x): TensorType => {
       const type = present(x.types[0]);
-      const w = weightIn(x);
+      const w = weightIn(x, given);
       return w ? { dtype: storedAs(w), shape: type.shape } : type;
     });
-    return costOfOp(e.op, inputs, e.types, e.attrs);
+    const cost = costOfOp(e.op, inputs, e.types, e.attrs);
+    const read = e.inputs.flatMap((x) => weightIn(x, given) ?? []);
+    const sum = (of: (w: WeightDecl) => number): number =>
+      read.reduce((n, w) => n + of(w) * sizeOf(w.type.shape), 0);
+    // Ops read types; what is quantised takes fewer bytes than those have.
+    const packed = read.some((w) => bitsOf?.(w.path) !== undefined);
+    if (!packed) return cost;
+    const share = sum(bytesIn) / sum((w) => bytesOf[storedAs(w)]);
+    return { ...cost, weightBytes: cost.weightBytes * share };
   }
 
   function costOfOp(
@@ -242,7 +275,8 @@ export function partCosts(model: Model, { keys, dtypeOf }: PartCostOptions): Mod
 }
 
 /** The weight that an expression is, maybe seen another way (transposed, reshaped) at no cost. */
-export function weightIn(e: TypedExpr): WeightDecl | undefined {
+export function weightIn(e: TypedExpr, given?: Given): WeightDecl | undefined {
+  if (e.kind === 'local') return given?.get(e.name);
   if (e.kind === 'weight') return e.weight;
   const [only] = e.kind === 'op' ? e.inputs : [];
   if (e.kind !== 'op' || only === undefined || e.inputs.length !== 1) return undefined;
@@ -257,7 +291,7 @@ export function weightIn(e: TypedExpr): WeightDecl | undefined {
     1,
   );
   const free = flops + weightBytes + stateBytes + activationBytes === 0;
-  return free ? weightIn(only) : undefined;
+  return free ? weightIn(only, given) : undefined;
 }
 
 const sizeOf = (shape: readonly Dim[]): number =>

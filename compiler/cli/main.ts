@@ -242,6 +242,11 @@ common(
     .argument('<subject>', 'a model.ts or a Hugging Face folder; weights are not needed')
     .option('--out <file>', 'the page (default: beside the model, model.html)')
     .option('--context <n>', 'entries that the token of the figures sees', whole, 4096)
+    .option(
+      '--sheet <file>',
+      'a file that exports more sheets; may be given several times',
+      collect,
+    )
     .option('--checkpoint <folder>', 'weights for a model.ts that names none'),
 )
   .addHelpText(

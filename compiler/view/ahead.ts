@@ -9,6 +9,7 @@ import {
   sourceText,
 } from '../3-graph/lookahead.ts';
 import type { Ahead, Scope } from './data.ts';
+import { numbersText } from './paths.ts';
 
 /** What a part with these weights (paths in the model) waits for; empty without experts. */
 export type AheadOf = (paths: readonly string[]) => readonly Ahead[];
@@ -37,16 +38,10 @@ function grouped(all: readonly Lookahead[]): readonly Ahead[] {
     const layers = own.flatMap(({ layer }) => (layer === undefined ? [] : [layer]));
     const from = sourceText(a);
     const bytes = a.weightBytes + a.stateBytes;
-    return [{ users: usersText(layers), from, layers: a.layers, flops: a.flops, bytes }];
+    return [
+      { users: numbersText(layers) || 'experts', from, layers: a.layers, flops: a.flops, bytes },
+    ];
   });
-}
-
-function usersText(layers: readonly number[]): string {
-  const [first, last] = [layers[0], layers.at(-1)];
-  if (first === undefined || last === undefined) return 'experts';
-  if (first === last) return `layer ${first}`;
-  const dense = last - first === layers.length - 1;
-  return dense ? `layers ${first}..${last}` : `${layers.length} layers of ${first}..${last}`;
 }
 
 /**

@@ -1,6 +1,7 @@
 /** What the page of a model shows, as plain data: a scope for each body, with its flow and figures. */
 import type { DType } from '../base/type.ts';
 import type { PartCost } from '../3-graph/part-cost.ts';
+import type { ViewSheets } from './sheets.ts';
 
 /** Parameters, bytes stored, then for one token: FLOPs and bytes of weights, state, activations. */
 export type Figures = readonly [number, number, number, number, number, number];
@@ -14,8 +15,10 @@ export interface ViewData {
   readonly name: string;
   /** Entries that the token of the figures sees. */
   readonly context: number;
-  /** Whether stored types are a checkpoint's; else every weight counts as f32. */
+  /** Whether stored types are a checkpoint's; else weights count as f32 where no sheet says more. */
   readonly bound: boolean;
+  /** Whether sheets say how weights are stored. */
+  readonly typed: boolean;
   readonly total: Figures;
   /** The first is the model. */
   readonly scopes: readonly Scope[];
@@ -37,7 +40,7 @@ export interface Scope {
   readonly weights: readonly ViewWeight[];
   readonly nodes: readonly ViewNode[];
   readonly edges: readonly ViewEdge[];
-  /** Element types of all weights inside. */
+  /** Element types and schemes of all weights inside. */
   readonly precision: string;
   /** Precision and placement, as far as something says them. */
   readonly properties: readonly Named[];
@@ -102,8 +105,8 @@ export interface ViewOptions {
   readonly context: number;
   /** Stored types by path, of a checkpoint; f32 without. */
   readonly dtypeOf?: (path: string) => DType;
-  /** What sheets say of a part, by its path in the model. */
-  readonly propertiesOf?: (path: string) => readonly Named[];
+  /** What sheets say of every part. */
+  readonly sheets?: ViewSheets;
 }
 
 export const figuresOf = (c: PartCost): Figures => [

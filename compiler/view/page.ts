@@ -48,7 +48,7 @@ ${layoutScript}${canvasScript}${panelsScript}${summaryScript}</script>
 const summaryScript = String.raw`
 (function () {
   var c = data.total, box = document.getElementById('summary');
-  [[countText(c[0]), ' parameters'], [sizeText(c[1]), data.bound ? ' as stored' : ' as f32'], [flopText(c[2]), ' a token'], [sizeText(c[3]), ' of weights read'],
+  [[countText(c[0]), ' parameters'], [sizeText(c[1]), data.typed ? ' as sheets say' : data.bound ? ' as stored' : ' as f32'], [flopText(c[2]), ' a token'], [sizeText(c[3]), ' of weights read'],
     [sizeText(c[4]), ' of state moved'], [String(data.context), ' entries of context']].forEach(function (p) {
     box.append(html('b', {}, [p[0]]), html('span', { class: 'soft', style: 'margin-right:20px' }, [p[1]]));
   });

@@ -22,6 +22,15 @@ export const selectorOf = (path: string, count: number): string =>
     return `[${first}..${first + (count - 1) * step}${step > 1 ? `::${step}` : ''}]`;
   });
 
+/** Layers by their numbers, in order; empty without any. */
+export function numbersText(layers: readonly number[]): string {
+  const [first, last] = [layers[0], layers.at(-1)];
+  if (first === undefined || last === undefined) return '';
+  if (first === last) return `layer ${first}`;
+  const dense = last - first === layers.length - 1;
+  return dense ? `layers ${first}..${last}` : `${layers.length} layers of ${first}..${last}`;
+}
+
 /** Names in a checkpoint, the layer's numbers as a range and the experts' as a star. */
 export const sourceText = (source: string, count: number): string =>
   source.replace(/\{(\d+)\+(\d+)i\}/g, (_, from: string, by: string) => {

@@ -2,7 +2,15 @@
 import { showShape } from '../base/dim.ts';
 import { present } from '../base/invariant.ts';
 import { type TensorType, showType } from '../base/type.ts';
-import type { Body, Instance, Model, Repeat, TypedExpr, WeightDecl } from '../2-model/model.ts';
+import {
+  type Body,
+  type Instance,
+  type Model,
+  type Repeat,
+  type TypedExpr,
+  type WeightDecl,
+  nameAt,
+} from '../2-model/model.ts';
 import { weightsOf } from '../2-model/weights.ts';
 import { type PartCost, addCost, noPartCost, partCosts, weightIn } from '../3-graph/part-cost.ts';
 import { opOf } from '../ops/index.ts';
@@ -17,6 +25,7 @@ import {
   type ViewOptions,
   figuresOf,
 } from './data.ts';
+import { sheetText } from './sheets.ts';
 import { attrText, layersText, paramsOf, selectorOf, sourceText } from './paths.ts';
 
 /** A value inside of a scope: what a node gives, or a text that needs no edge. */
@@ -43,8 +52,11 @@ interface Sheet {
 
 /** The data of a model's page. Needs no weights: types are a checkpoint's where one is given. */
 export function viewModel(model: Model, options: ViewOptions): ViewData {
-  const { context: keys, dtypeOf, propertiesOf } = options;
-  const cost = partCosts(model, { keys, ...(dtypeOf ? { dtypeOf } : {}) });
+  const { context: keys, dtypeOf, sheets } = options;
+  const said = sheetText(model, sheets, dtypeOf);
+  const bitsOf = (path: string): number | undefined => said.storage(path).bits;
+  const counted = { keys, bitsOf, ...(dtypeOf ? { dtypeOf } : {}) };
+  const cost = partCosts(model, counted);
   const aheadIn = aheadOf(model, { keys, ...(dtypeOf ? { dtypeOf } : {}) });
   const scopes: Scope[] = [];
   const numbers = new Map<string, number>();
@@ -53,6 +65,7 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
     name: model.name,
     context: keys,
     bound: dtypeOf !== undefined,
+    typed: allWeights(model.body).some((w) => said.storage(w.path).says === 'sheets'),
     total: figuresOf(cost.total),
     scopes: withRouters(scopes),
   };
@@ -60,7 +73,9 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
   function modelScope(): void {
     const sheet = emptySheet(model.body);
     for (const i of model.inputs) input(sheet, i.name, i.type);
-    add(0, { kind: 'model', path: '', title: model.name, note: 'model', count: 1 }, model.body);
+    add(0, { kind: 'model', path: '', title: model.name, note: 'model', count: 1 }, model.body, [
+      '',
+    ]);
     draw(sheet, model.body, model.results, 1);
     finish(0, sheet, { params: paramsOf(model.params), cost: figuresOf(cost.total) });
   }
@@ -72,7 +87,13 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
     numbers.set(i.path, at);
     const path = selectorOf(i.path, count);
     const title = path.split('.').at(-1) ?? path;
-    add(at, { kind: 'block', path, title, note: i.block, count: 1 }, i.body, count, i.path);
+    add(
+      at,
+      { kind: 'block', path, title, note: i.block, count: 1 },
+      i.body,
+      pathsOf(i.path, count),
+      count,
+    );
     const sheet = emptySheet(i.body);
     for (const p of i.inputs) input(sheet, p.name, p.type);
     draw(sheet, i.body, i.results, count);
@@ -89,8 +110,8 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
     at: number,
     head: Pick<Scope, 'kind' | 'path' | 'title' | 'note' | 'count'>,
     body: Body,
+    paths: readonly string[],
     count = 1,
-    modelPath = head.path,
   ): void {
     scopes[at] = {
       ...head,
@@ -102,12 +123,12 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
         source: sourceText(w.source, count),
         type: typeOf(w),
         cost: figuresOf(cost.weights.get(w) ?? noPartCost),
-        properties: [...stored([w]), ...(propertiesOf?.(w.path) ?? unplaced)],
+        properties: properties([w], pathsOf(w.path, count)),
       })),
       nodes: [],
       edges: [],
       precision: typesOf(allWeights(body)),
-      properties: [...stored(allWeights(body)), ...(propertiesOf?.(modelPath) ?? unplaced)],
+      properties: properties(allWeights(body), paths),
       ahead: aheadIn(allWeights(body).map((w) => w.path)),
     };
   }
@@ -116,19 +137,29 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
     scopes[at] = { ...present(scopes[at]), ...rest, nodes: sheet.nodes, edges: sheet.edges };
   }
 
+  function properties(weights: readonly WeightDecl[], paths: readonly string[]): readonly Named[] {
+    return [...stored(weights), ...said.rows(paths), ...unplaced[said.placed(paths)]];
+  }
+
   function stored(weights: readonly WeightDecl[]): readonly Named[] {
     if (weights.length === 0) return [];
     const how = dtypeOf ? 'as the checkpoint stores them' : 'counted so: no checkpoint is given';
-    return [{ name: 'weights', value: `${typesOf(weights)}, ${how}` }];
+    const by = new Set(weights.map((w) => said.storage(w.path).says));
+    const who = !by.has('sheets')
+      ? how
+      : by.has('types')
+        ? `as sheets say, else ${how}`
+        : 'as sheets say';
+    return [{ name: 'weights', value: `${typesOf(weights)}, ${who}` }];
   }
 
-  /** The element types of weights, each once. */
+  /** The element types and schemes of weights, each once. */
   function typesOf(weights: readonly WeightDecl[]): string {
-    return [...new Set(weights.map((w) => dtypeOf?.(w.path) ?? w.type.dtype))].sort().join(' ');
+    return [...new Set(weights.flatMap((w) => said.storage(w.path).names))].sort().join(' ');
   }
 
   function typeOf(w: WeightDecl): string {
-    return `${dtypeOf?.(w.path) ?? w.type.dtype}${showShape(w.type.shape)}`;
+    return `${said.storage(w.path).names.join(' or ')}${showShape(w.type.shape)}`;
   }
 
   function draw(sheet: Sheet, body: Body, results: readonly TypedExpr[], count: number): void {
@@ -159,7 +190,13 @@ export function viewModel(model: Model, options: ViewOptions): ViewData {
         )[0];
         const path = `${name}[${layers}]`;
         const note = run.count === 1 ? 'one layer' : `×${run.count}`;
-        add(at, { kind: 'layers', path, title: path, note, count: run.count }, body, run.count);
+        const every = run.bodies.length;
+        const paths = Array.from(
+          { length: run.count },
+          (_, i) => `${name}.${run.first + b + i * every}`,
+        );
+        const head = { kind: 'layers' as const, path, title: path, note, count: run.count };
+        add(at, head, body, paths, run.count);
         const node = push(sheet, {
           kind: 'part',
           label: path,
@@ -285,8 +322,16 @@ const numberText = (value: number): string => String(Number(value.toPrecision(6)
 const allWeights = (body: Body): readonly WeightDecl[] =>
   [...weightsOf(body)].map(({ weight }) => weight);
 
-/** Where nothing places a part. */
-const unplaced: readonly Named[] = [{ name: 'placement', value: 'left to the planner' }];
+/** Concrete paths of the layers that a pattern stands for. */
+const pathsOf = (pattern: string, count: number): readonly string[] =>
+  Array.from({ length: count }, (_, i) => nameAt(pattern, i));
+
+/** What is said of parts, or of some of their layers, that no sheet places. */
+const unplaced = {
+  all: [],
+  some: [{ name: 'placement of others', value: 'left to the planner' }],
+  none: [{ name: 'placement', value: 'left to the planner' }],
+} as const;
 
 const emptySheet = (body: Body): Sheet => ({
   owned: body.instances,

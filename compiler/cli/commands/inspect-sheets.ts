@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { locateSpan } from '../../base/locate.ts';
 import { showSheetValue } from '../../base/sheet-values.ts';
 import { placeOf } from '../../base/source.ts';
-import type { ResolvedSheets } from '../../2-model/sheets.ts';
+import type { ResolvedSheets, Setting } from '../../2-model/sheets.ts';
 
 export interface SheetRow {
   readonly part: string;
@@ -19,20 +19,21 @@ export interface SheetRow {
 export function sheetRows(sheets: ResolvedSheets, name: string): readonly SheetRow[] {
   const title = (path: string): string => (path === '' ? name : path);
   return sheets.flatMap(({ part, settings }) =>
-    [...settings].map(([property, { value, selector, from }]) => {
-      const { source, start, end } = selector;
-      const found = locateSpan(selector, textOfFile);
-      return {
-        part: title(part.path),
-        property,
-        value: showSheetValue(value),
-        rule: source.text.slice(start, end),
-        file: source.file,
-        line: placeOf(found.source, found.start).line,
-        from: title(from),
-      };
-    }),
+    [...settings].map(([property, setting]) => ({
+      part: title(part.path),
+      property,
+      value: showSheetValue(setting.value),
+      ...placeOfRule(setting),
+      from: title(setting.from),
+    })),
   );
+}
+
+export function placeOfRule({ selector }: Setting): Pick<SheetRow, 'rule' | 'file' | 'line'> {
+  const { source, start, end } = selector;
+  const found = locateSpan(selector, textOfFile);
+  const { line } = placeOf(found.source, found.start);
+  return { rule: source.text.slice(start, end), file: source.file, line };
 }
 
 export function sheetText(rows: readonly SheetRow[]): string {
