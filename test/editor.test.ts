@@ -135,12 +135,37 @@ test('a renamed name of a function leaves the same name outside of it', () => {
 });
 
 test('in a sheet the parts of the models are offered', () => {
-  const text = `${door}import { precision } from 'cograph';
+  const text = `${door}import { place, precision } from 'cograph';
     const m = net\`m(ids: i32 [t]) -> [t, 8] { weight embed: [8, 4] return embed[ids] @ embed.T }\`;
     const p = precision\` { }\`;`;
   const found = completionsAt(inMemory({ '/a.ts': text }), '/a.ts', text.indexOf('` { }') + 1);
   expect(found.map((c) => c.label)).toContain('embed');
+  const inside = (kind: string, rule: string): readonly string[] => {
+    const sheet = text.replace('precision` { }', `${kind}\` ${rule.replace('|', '')} }\``);
+    const at = sheet.indexOf(`${kind}\` `) + kind.length + 2 + rule.indexOf('|');
+    return completionsAt(inMemory({ '/a.ts': sheet }), '/a.ts', at).map((c) => c.label);
+  };
+  expect(inside('precision', 'embed { |')).toEqual(['weights', 'activations', 'kv']);
+  expect(inside('precision', 'embed { kv: |')).toEqual(['f32', 'f16', 'bf16']);
+  expect(inside('place', 'group gpu = x embed { on: |')).toEqual(['gpu', 'auto']);
   const kinds = text.replace('` { }', '`: { }');
   const offered = completionsAt(inMemory({ '/a.ts': kinds }), '/a.ts', kinds.indexOf('`: { }') + 2);
   expect(offered.map((c) => c.label)).toEqual(expect.arrayContaining(['attention', 'linear']));
+});
+
+test('a property of a sheet tells what it takes, and is checked before anything is bound', () => {
+  const sheet = (rule: string): string =>
+    `import { precision } from 'cograph';\nexport const p = precision\`lm_head { ${rule} }\`;`;
+  const right = sheet('weights: bf16; kv: ${made()}');
+  const hover = hoverAt(inMemory({ '/a.ts': right }), '/a.ts', right.indexOf('weights') + 2);
+  expect(hover?.markdown).toContain('weights: f32, f16, bf16 or a scheme in a hole');
+  expect(right.slice(hover?.place.start, hover?.place.end)).toBe('weights');
+  const codes = (text: string) =>
+    inMemory({ '/a.ts': text })
+      .check('/a.ts')
+      .diagnostics.map((d) => d.code);
+  expect(codes(right)).toEqual([]);
+  expect(codes(sheet('wieghts: bf16'))).toEqual(['sheet/property']);
+  expect(codes(sheet('wieghts: ${made()}'))).toEqual(['sheet/property']);
+  expect(codes(sheet('weights: q5'))).toEqual(['sheet/value']);
 });

@@ -13,18 +13,12 @@ import { type Browser, type Page, chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { deepseekV3 } from '../bench/check-time.ts';
 import bard from '../examples/bard/model.ts';
-import { makeLog } from '../compiler/base/diagnostic.ts';
 import { viewCommand } from '../compiler/cli/commands/view.ts';
-import { checkModel } from '../compiler/2-model/check.ts';
-import type { Model } from '../compiler/2-model/model.ts';
 import { partCosts } from '../compiler/3-graph/part-cost.ts';
-import { type BoundModel, bind, block, model, place, precision } from '../compiler/index.ts';
 import type { ViewData } from '../compiler/view/data.ts';
 import { pageOf } from '../compiler/view/page.ts';
-import { readSheets } from '../compiler/compile.ts';
-import type { Setting } from '../compiler/2-model/sheets.ts';
 import { viewModel } from '../compiler/view/scopes.ts';
-import { h100, q4_0, q8_0 } from '../stdlib/index.ts';
+import { checked, dataOf, ruled, small, twice } from './helpers/views.ts';
 import { fixture } from './helpers/golden.ts';
 import { temporaryFolder } from './helpers/models.ts';
 import { wide } from './helpers/wide-model.ts';
@@ -36,37 +30,6 @@ const executable = [
 ].find((p) => existsSync(p));
 
 const folder = temporaryFolder();
-
-function checked(bound: BoundModel): Model {
-  const model = checkModel(bound, makeLog());
-  if (!model) throw new Error('does not check');
-  return model;
-}
-
-const dataOf = (bound: BoundModel): ViewData => viewModel(checked(bound), { context: 512 });
-
-const dense = block`
-  dense(x: [t, d]; inner: int) -> [t, d] {
-    weight up: [inner, d], down: [d, inner]
-    return (x @ up.T) @ down.T
-  }
-`;
-
-/** `mlp` is called twice in a layer, `outer` in each layer and behind them. */
-const twice = bind(
-  model`
-  twice(ids: i32 [t]) -> [t, 10] {
-    weight embed: [10, 4]
-    use outer = ${dense}(inner = 5)
-    x = embed[ids]
-    repeat layers[l: 3] {
-      use mlp = ${dense}(inner = 7)
-      x = mlp(mlp(outer(x)))
-    }
-    return outer(x) @ embed.T
-  }
-`,
-);
 
 describe('data', () => {
   const data = dataOf(wide);
@@ -137,69 +100,6 @@ describe('data', () => {
     expect(data.total.slice(0, 3)).toEqual([total.parameters, total.bytes, total.flops]);
     const top = data.scopes[0]?.nodes.map((n) => n.cost[2]) ?? [];
     expect(top.reduce((a, b) => a + b, 0)).toBe(total.flops);
-  });
-});
-
-/** DeepSeek-V3 as it could run: experts of four bits, of which the upper layers' are elsewhere. */
-const small = deepseekV3().with(
-  precision`
-    ** { weights: bf16 }
-    :experts { weights: ${q4_0} }
-  `,
-  place`
-    group gpu = ${h100}
-    ** { on: gpu }
-    layers[31..].moe { on: auto }
-  `,
-);
-const ruled = (bound: BoundModel): ViewData => {
-  const { model: read, sheets } = readSheets(bound);
-  const ruleOf = ({ selector: { source, start, end } }: Setting) => source.text.slice(start, end);
-  return viewModel(read, { context: 512, sheets: { resolved: sheets, ruleOf } });
-};
-
-describe('sheets', () => {
-  const data = ruled(small);
-  const of = (path: string) => data.scopes.find((s) => s.path === path);
-
-  test('give every part its precision and its place, with the rule', () => {
-    expect(of('layers[3..60].moe')?.properties).toEqual([
-      { name: 'weights', value: 'q4_0, as sheets say' },
-      { name: 'place.on, layers 3..30', value: 'gpu, by **' },
-      { name: 'place.on, layers 31..60', value: 'auto, by layers[31..].moe' },
-      { name: 'precision.weights', value: 'q4_0, by :experts' },
-    ]);
-    expect(of('layers[3..60].self_attn')?.properties).toEqual([
-      { name: 'weights', value: 'bf16, as sheets say' },
-      { name: 'place.on', value: 'gpu, by **' },
-      { name: 'precision.weights', value: 'bf16, by **' },
-    ]);
-    expect(of('layers[3..60].self_attn')?.precision).toBe('bf16');
-    expect(of('layers[3..60].moe')?.weights[0]?.type).toBe('q4_0[256, 2048, 7168]');
-  });
-
-  test('count the bytes of a scheme with its scales, stored and read', () => {
-    const plain = dataOf(deepseekV3());
-    const at = plain.scopes.findIndex((s) => s.path === 'layers[3..60].moe');
-    const [, bytes, flops, read] = plain.scopes[at]?.cost ?? [];
-    const [, fewer, same, less] = data.scopes[at]?.cost ?? [];
-    expect(same).toBe(flops);
-    // Four bits and a sixteenth of a half: 4.5 of 32.
-    expect((fewer ?? 0) / (bytes ?? 0)).toBeCloseTo(4.5 / 32, 9);
-    expect((less ?? 0) / (read ?? 0)).toBeCloseTo(4.5 / 32, 9);
-  });
-
-  test('of one layer count for that layer, in bodies that stand for many', () => {
-    const layered = ruled(twice.with(precision`layers[1] { weights: ${q8_0} }`));
-    const mlp = layered.scopes.find((s) => s.path === 'layers[0..2].mlp');
-    expect(mlp?.precision).toBe('f32 q8_0');
-    expect(mlp?.properties[1]).toEqual({
-      name: 'precision.weights, layer 1',
-      value: 'q8_0, by layers[1]',
-    });
-    // Rows of 4 and of 7 each have a scale of 16 bits.
-    const q8 = (8 + 16 / 4 + 8 + 16 / 7) * 28;
-    expect(mlp?.cost[1]).toBeCloseTo((2 * 2 * 28 * 32 + q8) / 3 / 8, 6);
   });
 });
 

@@ -10,7 +10,7 @@ import {
   policyConcerns,
   storedTypes,
 } from '../base/sheet-values.ts';
-import type { ExprAst, GroupAst, SettingAst } from '../1-syntax/ast.ts';
+import type { ExprAst, GroupAst, Name, SettingAst, SheetAst } from '../1-syntax/ast.ts';
 import type { SheetKind, SheetSource } from '../1-syntax/template.ts';
 
 export type Groups = ReadonlyMap<string, Hardware | undefined>;
@@ -60,6 +60,66 @@ export function readGroups(
   });
 }
 
+/** A property of a sheet, in words: what it takes, and the values that are plain names. */
+export interface PropertyText {
+  readonly name: string;
+  readonly takes: string;
+  readonly values: readonly string[];
+}
+
+export function propertiesOf(kind: SheetKind): readonly PropertyText[] {
+  return Object.entries(properties[kind]).map(([name, property]) => ({
+    name,
+    takes: takesText(property),
+    values: valuesOf(property),
+  }));
+}
+
+function takesText(property: Property): string {
+  switch (property.takes) {
+    case 'scheme':
+      return `${storedTypes.join(', ')} or a scheme${property.byRow ? ' with groups inside one row' : ''} in a hole`;
+    case 'bool':
+      return 'true or false';
+    case 'group':
+      return 'the name of a group, or auto';
+    case 'policy':
+      return `${property.number ? 'a whole number or ' : ''}a policy for ${property.concern} in a hole`;
+  }
+}
+
+function valuesOf({ takes }: Property): readonly string[] {
+  switch (takes) {
+    case 'scheme':
+      return storedTypes;
+    case 'bool':
+      return ['true', 'false'];
+    case 'group':
+      return ['auto'];
+    case 'policy':
+      return [];
+  }
+}
+
+/** Reports what the text of a sheet alone gets wrong: what holes hold may not be known yet. */
+export function checkSettings(sheet: SheetSource, ast: SheetAst, log: Log): void {
+  const groups: Groups = new Map(ast.groups.map(({ name }) => [name.text, undefined]));
+  for (const setting of ast.rules.flatMap((rule) => rule.settings)) {
+    if (setting.value.kind === 'hole') propertyOf(sheet.kind, setting.name, log);
+    else readSetting(sheet, setting, groups, log);
+  }
+}
+
+function propertyOf(kind: SheetKind, name: Name, log: Log): Property | undefined {
+  const known = properties[kind];
+  if (Object.hasOwn(known, name.text)) return known[name.text];
+  const names = Object.keys(known);
+  const nearest = nearestName(name.text, names);
+  const about = { name: name.text, sheet: kind, known: names.join(', '), nearest };
+  log.report('sheet/property', about, [{ span: name.span, text: '' }]);
+  return undefined;
+}
+
 /** The value of a setting; undefined where it has a mistake. */
 export function readSetting(
   sheet: SheetSource,
@@ -67,36 +127,20 @@ export function readSetting(
   groups: Groups,
   log: Log,
 ): SheetValue | undefined {
-  const known = properties[sheet.kind];
-  const property = Object.hasOwn(known, name.text) ? known[name.text] : undefined;
-  if (!property) {
-    const names = Object.keys(known);
-    const nearest = nearestName(name.text, names);
-    log.report(
-      'sheet/property',
-      { name: name.text, sheet: sheet.kind, known: names.join(', '), nearest },
-      [{ span: name.span, text: '' }],
-    );
-    return undefined;
-  }
+  const property = propertyOf(sheet.kind, name, log);
+  if (!property) return undefined;
   const hole = value.kind === 'hole' ? sheet.holes[value.index] : undefined;
   switch (property.takes) {
     case 'scheme': {
       const type = storedTypes.find((t) => value.kind === 'name' && value.name === t);
       if (type) return { kind: 'type', type };
       if (isScheme(hole) && (!property.byRow || isByRow(hole))) return hole;
-      report(
-        log,
-        name.text,
-        `${storedTypes.join(', ')} or a scheme${property.byRow ? ' with groups inside one row' : ''} in a hole`,
-        sheet,
-        value,
-      );
+      report(log, name.text, takesText(property), sheet, value);
       return undefined;
     }
     case 'bool':
       if (value.kind === 'bool') return { kind: 'bool', value: value.value };
-      report(log, name.text, 'true or false', sheet, value);
+      report(log, name.text, takesText(property), sheet, value);
       return undefined;
     case 'group':
       return readGroup(name.text, sheet, value, groups, log);
@@ -104,9 +148,7 @@ export function readSetting(
       if (isPolicy(hole) && hole.concern === property.concern) return hole;
       const whole = value.kind === 'number' && value.whole && value.value >= 0;
       if (property.number && whole) return { kind: 'int', value: value.value };
-      const number = property.number ? 'a whole number or ' : '';
-      const expected = `${number}a policy for ${property.concern} in a hole`;
-      report(log, name.text, expected, sheet, value);
+      report(log, name.text, takesText(property), sheet, value);
       return undefined;
     }
   }

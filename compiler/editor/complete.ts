@@ -2,8 +2,9 @@
 import { bytesOf } from '../base/type.ts';
 import { ops } from '../ops/index.ts';
 import { showExpr } from '../1-syntax/print.ts';
-import { holeMark } from '../1-syntax/template.ts';
+import { type SheetKind, holeMark } from '../1-syntax/template.ts';
 import { showTypeAst } from '../2-model/scope.ts';
+import { propertiesOf } from '../2-model/sheet-values.ts';
 import { valueFunctions } from '../2-model/values.ts';
 import { offsetIn, textAt } from './locate.ts';
 import { namesOf } from './names.ts';
@@ -61,7 +62,8 @@ export function completionsAt(
     return [];
   if (text.tag !== 'block' && text.tag !== 'model') {
     const outside = before.lastIndexOf('{') <= before.lastIndexOf('}');
-    return outside && /:\w*$/.test(before) ? partKinds : partsOf(workspace, file);
+    if (!outside) return settingsFor(text.tag, text.source.text, before);
+    return /:\w*$/.test(before) ? partKinds : partsOf(workspace, file);
   }
   const known = workspace.blocksOf(path).find((k) => k.text === text);
   if (!known) return [];
@@ -81,6 +83,30 @@ export function completionsAt(
       .filter((f) => !Object.hasOwn(ops, f))
       .map((label): Completion => ({ label, kind: 'op', detail: 'of compile-time values' })),
   ];
+}
+
+/** Inside a rule: properties of the kind of sheet, behind a colon the values of the one before it. */
+function settingsFor(kind: SheetKind, sheet: string, before: string): readonly Completion[] {
+  const known = propertiesOf(kind);
+  const name = /(\w+)\s*:\s*\w*$/.exec(before)?.[1];
+  if (name === undefined) {
+    return known.map((p) => ({
+      label: p.name,
+      kind: 'parameter',
+      detail: p.takes,
+      insert: `${p.name}: `,
+    }));
+  }
+  const property = known.find((p) => p.name === name);
+  const values = property?.values ?? [];
+  const groups = values.includes('auto')
+    ? [...sheet.matchAll(/\bgroup\s+(\w+)\s*=/g)].map((m) => m[1] ?? '')
+    : [];
+  return [...groups, ...values].map((label) => ({
+    label,
+    kind: 'type',
+    detail: `value of ${name}`,
+  }));
 }
 
 function typesFor(before: string): readonly Completion[] {

@@ -1,5 +1,6 @@
 /** What is known of a place, as lines of Markdown. */
 import { showDim } from '../base/dim.ts';
+import { present } from '../base/invariant.ts';
 import type { Span } from '../base/source.ts';
 import { showType } from '../base/type.ts';
 import { isOpName, opOf } from '../ops/index.ts';
@@ -9,7 +10,17 @@ import type { ParamDecl } from '../1-syntax/ast.ts';
 import type { Instance, Model, Value } from '../2-model/model.ts';
 import { type Thing, describe, showTypeAst } from '../2-model/scope.ts';
 import { partCosts } from '../3-graph/part-cost.ts';
-import { type Spot, argumentAt, calleeOf, expressionAt, spotAt, symbolAt } from './locate.ts';
+import { propertiesOf } from '../2-model/sheet-values.ts';
+import {
+  type Spot,
+  argumentAt,
+  calleeOf,
+  expressionAt,
+  offsetIn,
+  spotAt,
+  symbolAt,
+  textAt,
+} from './locate.ts';
 import type { NameSymbol } from './names.ts';
 import { type Facts, type Known, type Place, type Workspace, factKey } from './workspace.ts';
 
@@ -20,12 +31,34 @@ export interface Hover {
 
 export function hoverAt(workspace: Workspace, path: string, offset: number): Hover | undefined {
   const spot = spotAt(workspace, path, offset);
-  if (!spot) return undefined;
+  if (!spot) return ofProperty(workspace, path, offset);
   if (spot.hole) return ofHole(workspace, spot);
   const found =
     ofArgument(workspace, spot) ?? ofSymbol(workspace, spot) ?? ofExpression(workspace, spot);
   const place = found && workspace.placeOf(found.span);
   return found && place ? { markdown: found.lines.join('\n\n'), place } : undefined;
+}
+
+/** The name of a property in a sheet. */
+function ofProperty(workspace: Workspace, path: string, offset: number): Hover | undefined {
+  const file = workspace.file(path);
+  const text = file && textAt(file, offset);
+  if (!text || text.tag === 'block' || text.tag === 'model') return undefined;
+  const { tag, source, offsets } = text;
+  const at = offsetIn(text, offset);
+  for (const m of source.text.matchAll(/(?<=[{;\n]\s*)\w+(?=\s*:)/g)) {
+    if (at < m.index || at > m.index + m[0].length) continue;
+    const before = source.text.slice(0, m.index);
+    const property = propertiesOf(tag).find((p) => p.name === m[0]);
+    if (!property || before.lastIndexOf('{') <= before.lastIndexOf('}')) return undefined;
+    const [start, end] = [m.index, m.index + m[0].length].map((o) => offsets[o]);
+    const markdown = [fence(`${property.name}: ${property.takes}`), `property of ${tag} sheets`];
+    return {
+      markdown: markdown.join('\n\n'),
+      place: { path, start: present(start), end: present(end) },
+    };
+  }
+  return undefined;
 }
 
 interface Told {

@@ -9,6 +9,7 @@ import type { TemplateAst } from '../1-syntax/ast.ts';
 import { type Hole, type Template, isTemplate, openHole } from '../1-syntax/template.ts';
 import { checkBlock, checkModel } from '../2-model/check.ts';
 import type { Model } from '../2-model/model.ts';
+import { checkSettings } from '../2-model/sheet-values.ts';
 import type { Thing } from '../2-model/scope.ts';
 import type { Code } from './code.ts';
 import { type Meaning, bindingAt } from './module.ts';
@@ -196,7 +197,10 @@ export function makeWorkspace(host: Host): Workspace {
       checkBlock(template, log(), factsInto(facts, template.source));
     for (const text of own?.templates ?? []) {
       if (text.tag === 'block' || text.tag === 'model') continue;
-      parseSheet({ kind: text.tag, source: text.source, holes: [] }, log());
+      const sheet = { kind: text.tag, source: text.source, holes: [] };
+      const ofSheet = log();
+      const ast = parseSheet(sheet, ofSheet);
+      if (!ofSheet.failed) checkSettings(sheet, ast, ofSheet);
     }
     const models = (own ? boundModels(own) : []).flatMap(
       (bound) => checkModel(bound, log(), factsInto(exact)) ?? [],
