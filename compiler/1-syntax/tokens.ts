@@ -47,11 +47,15 @@ export const TextLiteral = createToken({
   label: 'a text',
 });
 
-/** What begins as a number and is none, such as `1.`, `1e` or `1_000`: the grammar has no place for it. */
+// A point with a name behind it reads a member, and two points are a range.
+const point = /\.(?!\.|\s*(?!(?:weight|use|repeat|if|return)\b)(?:[A-Za-z_]|\/[/*]))/.source;
+/** What begins as a number and is none, such as `1.`, `1e` or `1_000`: no rule takes it. */
 export const MalformedNumber = createToken({
   name: 'MalformedNumber',
-  pattern:
-    /(?!\d+(\.\d+)?([eE][+-]?\d+)?(?!\w|\.(?!\.)))\d+(\.\d+)?([eE](?=[+-])[+-])?\w*(\.(?!\.))?/,
+  pattern: new RegExp(
+    `(?!\\d+(\\.\\d+)?([eE][+-]?\\d+)?(?!\\w|${point}))` +
+      `\\d+(\\.\\d+)?([eE](?=[+-])[+-])?\\w*(${point})?`,
+  ),
   start_chars_hint: [...'0123456789'],
 });
 /** A quote without another on its line, up to the line's end. */
