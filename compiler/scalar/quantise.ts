@@ -1,6 +1,6 @@
 /** Schemes at work: stored bits to values, values to stored bits, for any scheme alike. */
 import { codeOf, largestOf, roundEven, valueOf } from '../base/number-format.ts';
-import type { Field, Level, QuantScheme } from '../base/scheme.ts';
+import { type Field, type Level, type QuantScheme, levelsOf } from '../base/scheme.ts';
 
 /** Bytes by the name of the store. */
 export type Stores = Readonly<Record<string, Uint8Array>>;
@@ -97,11 +97,7 @@ export function packMatrix(
 ): Stores {
   // prettier-ignore
   const stores = Object.fromEntries(Object.entries(sizes).map(([s, n]) => [s, new Uint8Array(n)]));
-  const levels = [
-    ...scheme.scales,
-    ...(scheme.zero.kind === 'integer' ? [scheme.zero.field] : []),
-    ...(scheme.zero.kind === 'minimum' ? scheme.zero.levels : []),
-  ];
+  const levels = levelsOf(scheme);
   for (let n = 0; n < size.n; n++) {
     for (let k = 0; k < size.k; k++) {
       writeCode(scheme.codes, stores, n, k, size, q.codes[n * size.k + k] ?? 0);

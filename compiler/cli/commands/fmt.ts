@@ -1,10 +1,11 @@
-import { readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { text as readText } from 'node:stream/consumers';
 import { renderAll } from '../../base/render.ts';
 import { type Formatted, formatFile } from '../../editor/format.ts';
 import { UsageError } from '../errors.ts';
 import { scriptsNamed } from '../workspace-host.ts';
+import { writeText } from '../write-text.ts';
 import type { Context } from './context.ts';
 
 interface FmtFlags {
@@ -35,7 +36,7 @@ export async function fmtCommand(
     if (had === undefined) throw new UsageError('usage/missing', `${file}: cannot be read`);
     const formatted = formatFile(file, had);
     const row = rowOf(file, had, formatted, flags);
-    if (row.state === 'written') await replace(file, formatted.text);
+    if (row.state === 'written') await writeText(file, formatted.text);
     tell(row, formatted, context);
     rows.push(row);
   }
@@ -79,16 +80,4 @@ function tell(row: Row, { mistakes }: Formatted, { console, json }: Context): vo
   if (json) return;
   if (mistakes.length > 0) console.out(`${renderAll(mistakes)}\n`);
   if (row.state !== 'same') console.out(`${row.state}  ${row.file}\n`);
-}
-
-/** The file is the former or the new one, whole, whatever happens; a link stays a link. */
-async function replace(path: string, text: string): Promise<void> {
-  const file = await realpath(path);
-  const temporary = `${file}.${process.pid}.tmp`;
-  try {
-    await writeFile(temporary, text, { mode: (await stat(file)).mode });
-    await rename(temporary, file);
-  } finally {
-    await rm(temporary, { force: true });
-  }
 }

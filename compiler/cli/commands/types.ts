@@ -1,9 +1,10 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { typesFileOf } from '../../editor/types/declare.ts';
 import { generateTypes } from '../../editor/types/check.ts';
 import { Failure } from '../../base/failure.ts';
 import { UsageError } from '../errors.ts';
+import { writeText } from '../write-text.ts';
 import type { Context } from './context.ts';
 
 interface TypesFlags {
@@ -52,12 +53,6 @@ async function typesOf(file: string, checkOnly: boolean): Promise<Row | undefine
   const had = await readFile(types, 'utf8').catch(() => undefined);
   if (had === wanted) return { file, types, state: 'fresh' };
   if (checkOnly) return { file, types, state: 'stale' };
-  const temporary = `${types}.${process.pid}.tmp`;
-  try {
-    await writeFile(temporary, wanted);
-    await rename(temporary, types);
-  } finally {
-    await rm(temporary, { force: true });
-  }
+  await writeText(types, wanted);
   return { file, types, state: 'written' };
 }
