@@ -34,5 +34,6 @@ export {
   f16Format,
   f32Format,
 } from './base/number-format.ts';
+export type { BlockType, BlockTypes, GgufValue } from './8-bundle/gguf.ts';
 export type { Hardware, ModelFact, Policy, PolicyConcern } from './base/sheet-values.ts';
 export { type PolicySpec, definePolicy } from './policy.ts';

@@ -1,5 +1,6 @@
 /** safetensors: header, then the tensors' bytes without gaps. All is checked before any is read. */
 import { CheckpointError } from '../base/failure.ts';
+import type { QuantScheme } from '../base/scheme.ts';
 import type { Files } from './files.ts';
 
 export interface TensorEntry {
@@ -10,6 +11,19 @@ export interface TensorEntry {
   /** Offset of the first byte in the file, and bytes. */
   readonly offset: number;
   readonly bytes: number;
+  /** How the bytes hold the matrix, in one store `blocks`; `dtype` is then that of its numbers. */
+  readonly scheme?: QuantScheme;
+  /** How the file orders the rows; as the model does, unless told. */
+  readonly rows?: RowOrder;
+}
+
+/**
+ * Each head's rows 0, d/2, 1, d/2 + 1, ... of the model's order, d rows a head: what rotates in
+ * pairs lies side by side.
+ */
+export interface RowOrder {
+  readonly kind: 'paired';
+  readonly heads: number;
 }
 
 const bitsOf: Readonly<Record<string, number>> = {

@@ -1,5 +1,6 @@
 /** The block formats of GGUF files (ggml-common.h, ggml-quants.c): one store, `blocks`. */
 import {
+  type BlockTypes,
   type Digit,
   type Field,
   type Level,
@@ -120,3 +121,23 @@ export const mxfp4: QuantScheme = defineScheme({
   scales: [whole(mxBlock, e8m0Format, 8, 0)],
   fit: 'power',
 });
+
+const plain = (name: string, bytes: number) => ({ name, dtype: name, elements: 1, bytes });
+const packed = (name: string, block: Block, scheme: QuantScheme) => ({
+  name,
+  dtype: 'F32',
+  ...block,
+  scheme,
+});
+
+/** Tensor types of GGUF files by their number (enum ggml_type). */
+export const ggmlTypes: BlockTypes = new Map([
+  [0, plain('F32', 4)],
+  [1, plain('F16', 2)],
+  [2, packed('Q4_0', q40Block, q4_0)],
+  [8, packed('Q8_0', q80Block, q8_0)],
+  [12, packed('Q4_K', q4kBlock, q4_k)],
+  [14, packed('Q6_K', q6kBlock, q6_k)],
+  [30, plain('BF16', 2)],
+  [39, packed('MXFP4', mxBlock, mxfp4)],
+]);
