@@ -184,6 +184,7 @@ export async function compile(
     );
   }
   const compiled = compileProgram(bound, checkpoint, options);
+  mustHaveKernels(present(compiled.weights), checkpoint);
   await writeBundle(compiled.program, present(compiled.weights), checkpoint, files, out, {
     ...source,
     ...(bound.context === undefined ? {} : { context: bound.context }),
@@ -195,6 +196,18 @@ export async function compile(
     ...(options.signal ? { signal: options.signal } : {}),
   });
   return compiled;
+}
+
+/** Throws TargetError where a weight is stored in blocks. */
+function mustHaveKernels({ weights }: BoundWeights, { tensors }: Checkpoint): void {
+  for (const name of [...weights.values()].flatMap((w) => w.names.flat())) {
+    const scheme = tensors.get(name)?.scheme;
+    if (!scheme) continue;
+    throw new TargetError(
+      'target/no-kernel',
+      `no target but reference has kernels for weights in ${scheme.name}, which ${name} is stored in: --target reference`,
+    );
+  }
 }
 
 /** Entries of the vocabulary: the width of the model's result. */

@@ -138,8 +138,10 @@ function loadText(c: ExprContext, e: ExprOf<'load'>, lanes: number): string {
   }
   const at = addressText(c, e.tile, e.index);
   if (lanes > 1) {
-    invariant(isWord(tile), 'vectors of 32-bit elements');
-    return `(v128.load ${at})`;
+    if (isWord(tile)) return `(v128.load ${at})`;
+    // Bits of 16-bit floats, each in a lane of its own, as the scalar load has them.
+    invariant(bytesOf[tile.dtype] === 2 && lanes === 4, 'vectors of 32-bit or 16-bit elements');
+    return `(v128.load16x4_u ${at})`;
   }
   switch (tile.dtype) {
     case 'f32':

@@ -1,5 +1,4 @@
 /** The weight address space of a program, streamed from a checkpoint into shards. */
-import { CheckpointError } from '../base/failure.ts';
 import { present } from '../base/invariant.ts';
 import type { BoundWeights } from '../2-model/bind-weights.ts';
 import { packedBytes } from '../5-kernel/layout.ts';
@@ -8,6 +7,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import type { Files } from './files.ts';
 import { converted } from './convert.ts';
 import { packWeight } from './pack.ts';
+import { readTensor } from './tensor.ts';
 
 /** Largest shard, and the page that shards are multiples of. */
 export const shardBytes = 64 * 2 ** 20;
@@ -48,10 +48,7 @@ export async function streamWeights(
     for (const [i, name] of names.entries()) {
       options.signal?.throwIfAborted();
       const t = present(checkpoint.tensors.get(name), name);
-      const stored = await files.read(t.file, t.offset, t.bytes);
-      if (stored.byteLength !== t.bytes) {
-        throw new CheckpointError('checkpoint/truncated', `${t.file} ended inside ${name}`);
-      }
+      const stored = await readTensor(files, name, t);
       const numbers = converted(stored, parts.from, parts.dtype);
       await writer.write(
         packWeight(numbers, own, p.slot.dtype, p.slot.layout),

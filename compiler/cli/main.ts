@@ -104,7 +104,7 @@ function explain(e: unknown): Explained {
   return { code: 'bug', message: bug, status: 2 };
 }
 
-const subject = 'a bundle (folder or URL), a Hugging Face folder, or a model.ts';
+const subject = 'a bundle (folder or URL), a Hugging Face folder, a GGUF file, or a model.ts';
 
 function withRunOptions(command: Command): Command {
   return command
@@ -137,7 +137,7 @@ common(
   program
     .command('compile')
     .description('compile a model into a bundle, or print a stage of the way')
-    .argument('<subject>', 'a model.ts or a Hugging Face folder')
+    .argument('<subject>', 'a model.ts, a Hugging Face folder or a GGUF file')
     .addOption(
       new Option('--target <target>', 'what to compile for').choices(['wasm']).default('wasm'),
     )
@@ -239,7 +239,10 @@ common(
   program
     .command('view')
     .description('write one HTML page that shows a model: its flow, shapes, parameters and costs')
-    .argument('<subject>', 'a model.ts or a Hugging Face folder; weights are not needed')
+    .argument(
+      '<subject>',
+      'a model.ts, a Hugging Face folder or a GGUF file; weights are not needed',
+    )
     .option('--out <file>', 'the page (default: beside the model, model.html)')
     .option('--context <n>', 'entries that the token of the figures sees', whole, 4096)
     .option(

@@ -10,8 +10,7 @@ import { type WeightReader, interpret, makeStateStore } from '../3-graph/interpr
 import { blockEntries } from '../5-kernel/attend.ts';
 import type { Checkpoint } from '../8-bundle/checkpoint.ts';
 import type { Files } from '../8-bundle/files.ts';
-import { converted } from '../8-bundle/convert.ts';
-import { toDoubles } from '../8-bundle/pack.ts';
+import { numbersOf, readTensor } from '../8-bundle/tensor.ts';
 import type { NdArray } from '../ops/op.ts';
 import type { Executor, ExecutorLimits, ExecutorOptions, StepBatch } from '../../runtime/device.ts';
 
@@ -35,8 +34,7 @@ export async function readWeights(
     const parts: Float64Array[] = [];
     for (const name of names) {
       const t = present(checkpoint.tensors.get(name), name);
-      const stored = await files.read(t.file, t.offset, t.bytes);
-      parts.push(toDoubles(converted(stored, w.from, w.dtype), w.dtype));
+      parts.push(numbersOf(await readTensor(files, name, t), t, w.from, w.dtype));
     }
     arrays.set(keyOf(w.dtype, names), joined(parts));
     onProgress?.(done + 1, all.length);

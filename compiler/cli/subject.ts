@@ -1,4 +1,4 @@
-/** What a command is about: a bundle, a Hugging Face folder, or a TypeScript file with a model. */
+/** What a command is about: a bundle, a Hugging Face folder, a GGUF file, or a script with a model. */
 import { stat } from 'node:fs/promises';
 import { dirname, extname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -9,6 +9,7 @@ import { type Checkpoint, readCheckpoint } from '../8-bundle/checkpoint.ts';
 import { readAll } from '../8-bundle/files.ts';
 import { modelOf, withGeneration } from '../../stdlib/families/index.ts';
 import { UsageError } from './errors.ts';
+import { openGguf } from './gguf.ts';
 import { nodeFiles } from './node-files.ts';
 
 export type Subject =
@@ -16,6 +17,7 @@ export type Subject =
   | { readonly kind: 'model'; readonly bound: BoundModel; readonly checkpoint: Checkpoint };
 
 const isUrl = (text: string): boolean => /^https?:\/\//.test(text);
+const isGguf = (path: string): boolean => extname(path).toLowerCase() === '.gguf';
 const scripts = ['.ts', '.mts', '.js', '.mjs'];
 
 /** Throws UsageError where `place` is nothing of the kind, and whatever reading it throws. */
@@ -27,6 +29,9 @@ export async function openSubject(
   const path = resolve(place);
   const found = await stat(path).catch(() => undefined);
   if (!found) throw new UsageError('usage/missing', `${place}: there is no such file or folder`);
+  if (found.isFile() && isGguf(path)) {
+    return { kind: 'model', ...(await openGguf(nodeFiles, path)) };
+  }
   if (found.isFile()) return { kind: 'model', ...(await openScript(path, options.checkpoint)) };
   if ((await nodeFiles.size(join(path, 'manifest.json'))) !== undefined) {
     return { kind: 'bundle', place: path };
@@ -55,6 +60,7 @@ export async function openReadable(
   const path = resolve(place);
   const found = await stat(path).catch(() => undefined);
   if (!found) throw new UsageError('usage/missing', `${place}: there is no such file or folder`);
+  if (found.isFile() && isGguf(path)) return openGguf(nodeFiles, path);
   if (found.isFile()) {
     const bound = await importModel(path);
     const adapters = adaptersOf(bound, path);
@@ -143,7 +149,7 @@ async function importScript(path: string): Promise<Readonly<Record<string, unkno
   if (!scripts.includes(extname(path))) {
     throw new UsageError(
       'usage/kind',
-      `${path}: expected a bundle, a Hugging Face folder, or a model file (${scripts.join(', ')})`,
+      `${path}: expected a bundle, a Hugging Face folder, a GGUF file, or a model file (${scripts.join(', ')})`,
     );
   }
   const { register } = await import('tsx/esm/api');

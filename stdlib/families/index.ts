@@ -19,9 +19,9 @@ export const families: readonly Family[] = [
   deepseek,
 ];
 
-/** The model that a parsed `config.json` describes. Throws ConfigError. */
-export function modelOf(json: unknown): BoundModel {
-  const config = readConfig(json);
+/** The model that a parsed `config.json` describes; `file` is its name. Throws ConfigError. */
+export function modelOf(json: unknown, file = 'config.json'): BoundModel {
+  const config = readConfig(json, file);
   const types = families.flatMap((family) => family.modelTypes);
   const type = config.choice('model_type', types);
   const family = families.find((f) => f.modelTypes.includes(type));

@@ -1,0 +1,46 @@
+/** A GGUF file as a model and its checkpoint. */
+import { dirname } from 'node:path';
+import { CheckpointError } from '../base/failure.ts';
+import type { BoundModel } from '../index.ts';
+import type { Checkpoint } from '../8-bundle/checkpoint.ts';
+import { converted } from '../8-bundle/convert.ts';
+import type { Files } from '../8-bundle/files.ts';
+import { readGguf } from '../8-bundle/gguf.ts';
+import { toDoubles } from '../8-bundle/pack.ts';
+import type { TensorEntry } from '../8-bundle/safetensors.ts';
+import { ggufModel, ropeDivisors } from '../../stdlib/gguf/model.ts';
+import { ggmlTypes } from '../../stdlib/precision/index.ts';
+
+/** Throws CheckpointError where the file is damaged, ConfigError where no family reads it. */
+export async function openGguf(
+  files: Files,
+  path: string,
+): Promise<{ readonly bound: BoundModel; readonly checkpoint: Checkpoint }> {
+  const { metadata, tensors: stored } = await readGguf(files, path, ggmlTypes);
+  const divisors = stored.get(ropeDivisors);
+  const { bound, rename, pairedHeads } = ggufModel({
+    file: path,
+    metadata,
+    shapes: new Map([...stored].map(([name, t]) => [name, t.shape])),
+    ...(divisors ? { divisors: await readFloats(files, divisors) } : {}),
+  });
+  const tensors = new Map<string, TensorEntry>();
+  for (const [name, t] of stored) {
+    if (name === ropeDivisors) continue;
+    const own = rename(name);
+    if (tensors.has(own)) {
+      throw new CheckpointError('checkpoint/duplicate', `${path}: two tensors are ${own}`);
+    }
+    const heads = pairedHeads(name);
+    tensors.set(own, heads === undefined ? t : { ...t, rows: { kind: 'paired', heads } });
+  }
+  return { bound, checkpoint: { folder: dirname(path), tensors } };
+}
+
+async function readFloats(files: Files, t: TensorEntry): Promise<readonly number[]> {
+  if (t.dtype !== 'F32' || t.scheme) {
+    throw new CheckpointError('checkpoint/type', `${t.file}: ${ropeDivisors} is not of F32`);
+  }
+  const bytes = await files.read(t.file, t.offset, t.bytes);
+  return [...toDoubles(converted(bytes, 'f32', 'f32'), 'f32')];
+}

@@ -1,0 +1,94 @@
+/** Models in GGUF files: logits against the goldens of the same models in Hugging Face folders. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { type OpenOptions, openModel } from '../compiler/cli/open.ts';
+import { openReadable } from '../compiler/cli/subject.ts';
+import { makeConsole } from '../compiler/cli/console.ts';
+import { CheckpointError, ConfigError, TargetError } from '../compiler/index.ts';
+import { type GgufFile, writeGguf } from './helpers/gguf.ts';
+import { ggufOfFolder } from './helpers/gguf-of-folder.ts';
+import { deviationOf, fixture, maxError, readGolden } from './helpers/golden.ts';
+import { temporaryFolder } from './helpers/models.ts';
+
+const quiet = makeConsole({ quiet: true });
+const types = { F32: 0, F16: 1, Q4_0: 2, Q8_0: 8, MXFP4: 39 } as const;
+
+function saved(file: GgufFile): string {
+  const path = join(temporaryFolder(), 'model.gguf');
+  writeFileSync(path, writeGguf(file));
+  return path;
+}
+
+/** Largest |difference| from the golden's logits, in their standard deviations. */
+async function errorOf(path: string, folder: string, options: OpenOptions): Promise<number> {
+  const golden = readGolden(folder);
+  const model = await openModel(path, { threads: 1, ...options }, quiet);
+  const logits = await model.logits(golden.prompt);
+  model.close();
+  return maxError(golden.logits, logits) / deviationOf(golden.logits);
+}
+
+describe.each(['llama', 'qwen2', 'qwen3'])('%s', (name) => {
+  const folder = fixture(`goldens/${name}`);
+
+  test.each(['reference', 'wasm'])('F32 on %s', async (target) => {
+    const path = saved(await ggufOfFolder(folder, types.F32));
+    expect(await errorOf(path, folder, { target })).toBeLessThanOrEqual(2e-4);
+  });
+
+  test('F16 on wasm is F16 on the reference', async () => {
+    const path = saved(await ggufOfFolder(folder, types.F16));
+    const { prompt } = readGolden(folder);
+    const [a, b] = await Promise.all(
+      ['wasm', 'reference'].map(async (target) => {
+        const model = await openModel(path, { threads: 1, target }, quiet);
+        return (await model.logits(prompt)).map((row) => Float32Array.from(row));
+      }),
+    );
+    expect(maxError(a ?? [], b ?? []) / deviationOf(b ?? [])).toBeLessThanOrEqual(2e-4);
+  });
+
+  test('blocks: nearer the more bits they have, and no kernels on wasm', async () => {
+    const path = saved(await ggufOfFolder(folder, types.Q8_0));
+    const eight = await errorOf(path, folder, { target: 'reference' });
+    const low = saved(await ggufOfFolder(folder, types.Q4_0));
+    const four = await errorOf(low, folder, { target: 'reference' });
+    expect(eight).toBeGreaterThan(1e-4);
+    expect(eight).toBeLessThan(0.2);
+    expect(four).toBeGreaterThan(2 * eight);
+    const refused = openModel(path, { target: 'wasm' }, quiet);
+    await expect(refused).rejects.toBeInstanceOf(TargetError);
+    await expect(refused).rejects.toMatchObject({ code: 'target/no-kernel' });
+  });
+});
+
+describe('errors', () => {
+  const folder = fixture('goldens/llama');
+  const changed = async (metadata: GgufFile['metadata'], names?: (n: string) => string) => {
+    const file = await ggufOfFolder(folder, types.F32);
+    return openReadable(
+      saved({
+        metadata: { ...file.metadata, ...metadata },
+        tensors: file.tensors.map((t) => ({ ...t, name: names?.(t.name) ?? t.name })),
+      }),
+    );
+  };
+  test('an unknown architecture: the known ones are listed', async () => {
+    const opened = changed({ 'general.architecture': { text: 'mamba' } });
+    await expect(opened).rejects.toBeInstanceOf(ConfigError);
+    await expect(opened).rejects.toThrow(/mamba.*llama, qwen2, qwen3/);
+  });
+  test.each<[string, GgufFile['metadata'], RegExp]>([
+    ['experts', { 'llama.expert_count': { u32: 8 } }, /expert_count is 8: expected no experts/],
+    ['scaling', { 'llama.rope.scaling.type': { text: 'longrope' } }, /rope\.scaling\.type/],
+    ['no number', { 'llama.embedding_length': { text: 'x' } }, /embedding_length/],
+    ['values', { 'llama.attention.value_length': { u32: 7 } }, /value_length is 7/],
+  ])('%s', async (_, metadata, message) => {
+    await expect(changed(metadata)).rejects.toThrow(message);
+  });
+  test('two tensors of one name', async () => {
+    const opened = changed({}, (n) => (n === 'blk.0.attn_q.weight' ? 'model.norm.weight' : n));
+    await expect(opened).rejects.toBeInstanceOf(CheckpointError);
+  });
+});
