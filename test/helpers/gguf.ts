@@ -68,16 +68,34 @@ const align = 32;
 const pad = (b: Buffer): Buffer =>
   Buffer.concat([b, Buffer.alloc((align - (b.length % align)) % align)]);
 
-export function writeGguf({ metadata, tensors, version = 3 }: GgufFile): Uint8Array {
+/** What the header says of a tensor; its data need not exist yet. */
+export interface GgufEntry extends Omit<GgufTensor, 'bytes'> {
+  readonly byteLength: number;
+}
+
+/** Data of tensors starts at multiples of `ggufAlign` bytes, zeros in between. */
+export const ggufAlign = align;
+
+/** All that comes before the data of the tensors, padded; they follow in this order. */
+export function ggufHead(
+  metadata: GgufFile['metadata'],
+  entries: readonly GgufEntry[],
+  version = 3,
+): Buffer {
   const keys = Object.entries(metadata);
-  const head = [Buffer.from('GGUF'), u32(version), u64(tensors.length), u64(keys.length)];
+  const head = [Buffer.from('GGUF'), u32(version), u64(entries.length), u64(keys.length)];
   for (const [key, value] of keys) head.push(text(key), metaBytes(value));
-  const data = tensors.map((t) => pad(Buffer.from(t.bytes)));
   let offset = 0;
-  for (const [i, t] of tensors.entries()) {
+  for (const t of entries) {
     head.push(text(t.name), u32(t.shape.length), ...[...t.shape].reverse().map(u64));
     head.push(u32(t.type), u64(offset));
-    offset += data[i]?.length ?? 0;
+    offset += Math.ceil(t.byteLength / align) * align;
   }
-  return Buffer.concat([pad(Buffer.concat(head)), ...data]);
+  return pad(Buffer.concat(head));
+}
+
+export function writeGguf({ metadata, tensors, version = 3 }: GgufFile): Uint8Array {
+  const entries = tensors.map((t) => ({ ...t, byteLength: t.bytes.byteLength }));
+  const data = tensors.map((t) => pad(Buffer.from(t.bytes)));
+  return Buffer.concat([ggufHead(metadata, entries, version), ...data]);
 }
