@@ -6,7 +6,11 @@ import { compileProgram } from '../../compiler/compile.ts';
 import type { BoundModel } from '../../compiler/index.ts';
 import { blockEntries } from '../../compiler/5-kernel/attend.ts';
 import { makeRaceLog } from '../../compiler/5-kernel/races.ts';
-import { interpretProgram } from '../../compiler/6-program/interpret.ts';
+import {
+  type ProgramMemory,
+  type StepSizes,
+  interpretProgram,
+} from '../../compiler/6-program/interpret.ts';
 import type { Program } from '../../compiler/6-program/program.ts';
 import { readCheckpoint } from '../../compiler/8-bundle/checkpoint.ts';
 import { readManifest } from '../../runtime/validate.ts';
@@ -16,12 +20,25 @@ import { bundleOf } from './models.ts';
 export const tokens = 6;
 const limits = { tokens, rows: tokens };
 
+/** Runs one step of a program over its memory. */
+export type StepRunner = (
+  program: Program,
+  memory: ProgramMemory,
+  sizes: StepSizes,
+) => Promise<void>;
+
+const interpreted: StepRunner = (program, m, sizes) => {
+  interpretProgram(program, m, sizes, makeRaceLog(m.memory.byteLength));
+  return Promise.resolve();
+};
+
 /** The program's rows for the first tokens of a prompt, in chunks of 4 and 2, with three threads. */
 export async function runKernels(
   bound: BoundModel,
   folder: string,
   prompt: readonly number[],
   change: (p: Program) => Program = (p) => p,
+  run: StepRunner = interpreted,
 ): Promise<Float32Array[]> {
   const bundle = await bundleOf(bound, folder, limits);
   const manifest = readManifest(readFileSync(join(bundle, 'manifest.json'), 'utf8'));
@@ -62,7 +79,7 @@ export async function runKernels(
     }
     const m = { memory: view, arena, weights, state, step, slots };
     const sizes = { t: count, r: count, blocks: 1, threads: 3 };
-    interpretProgram(program, m, sizes, makeRaceLog(bytes.byteLength));
+    await run(program, m, sizes);
     const { offset, width, rowBytes } = program.output;
     for (let i = 0; i < count; i++) {
       const at = arena + offset + i * rowBytes;

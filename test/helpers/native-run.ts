@@ -1,0 +1,115 @@
+/** Native steps in processes of their own: one for each thread, over a file that all map. */
+import { execFile, execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { type LlvmVariant, emitLlvm, llvmTriple } from '../../compiler/7-emit/llvm.ts';
+import type { Program } from '../../compiler/6-program/program.ts';
+import { control } from '../../runtime/manifest.ts';
+import type { StepRunner } from './kernel-run.ts';
+import { temporaryFolder } from './models.ts';
+
+const run = promisify(execFile);
+const base = 0x10_0000_0000;
+const controlBytes = 4096;
+
+/** The named tools that this machine lacks. */
+export function missingTools(): readonly string[] {
+  return ['opt-14', 'llc-14', 'ld.lld-14', 'llvm-readobj-14', 'llvm-objdump-14'].filter((tool) => {
+    try {
+      execFileSync(tool, ['--version'], { stdio: 'ignore' });
+      return false;
+    } catch {
+      return true;
+    }
+  });
+}
+
+/** Verifies, optimises and compiles a module; the object file's path. */
+export async function objectOf(ir: string, variant: LlvmVariant): Promise<string> {
+  const folder = temporaryFolder();
+  const [text, bitcode, object] = ['m.ll', 'm.bc', 'm.o'].map((f) => join(folder, f));
+  if (!text || !bitcode || !object) throw new Error('no paths');
+  writeFileSync(text, ir);
+  const triple = `-mtriple=${llvmTriple(variant)}`;
+  await run('opt-14', [triple, '-O3', '-verify', text, '-o', bitcode]);
+  const generate = ['-O3', '-relocation-model=pic', '-filetype=obj', bitcode, '-o', object];
+  await run('llc-14', [triple, ...generate]);
+  return object;
+}
+
+/** `_start` for Linux on x64: maps the file argv[1] at `base`, runs step as the thread argv[2]. */
+const start = (bytes: number): string => `
+declare void @step(i8*, i32)
+module asm ".globl _start"
+module asm "_start: movq %rsp, %rdi"
+module asm "andq $-64, %rsp"
+module asm "call main"
+define i64 @sys(i64 %n, i64 %a, i64 %b, i64 %c, i64 %d, i64 %e, i64 %f) noinline {
+  %r = call i64 asm sideeffect "syscall", "={rax},{rax},{rdi},{rsi},{rdx},{r10},{r8},{r9},~{rcx},~{r11},~{memory}"(i64 %n, i64 %a, i64 %b, i64 %c, i64 %d, i64 %e, i64 %f)
+  ret i64 %r
+}
+define void @main(i64* %sp) {
+  %p1 = getelementptr i64, i64* %sp, i64 2
+  %path = load i64, i64* %p1
+  %p2 = getelementptr i64, i64* %sp, i64 3
+  %digit = load i64, i64* %p2
+  %at = inttoptr i64 %digit to i8*
+  %char = load i8, i8* %at
+  %number = sub i8 %char, 48
+  %thread = zext i8 %number to i32
+  %fd = call i64 @sys(i64 2, i64 %path, i64 2, i64 0, i64 0, i64 0, i64 0)
+  %map = call i64 @sys(i64 9, i64 ${base}, i64 ${bytes}, i64 3, i64 17, i64 %fd, i64 0)
+  %block = inttoptr i64 %map to i8*
+  call void @step(i8* %block, i32 %thread)
+  %gone = call i64 @sys(i64 231, i64 0, i64 0, i64 0, i64 0, i64 0, i64 0)
+  unreachable
+}
+`;
+
+/** Runs steps as code for this variant, which this machine must be able to run. */
+export function nativeRunner(variant: LlvmVariant, threads: number): StepRunner {
+  let built: Promise<string> | undefined;
+  const build = async (program: Program, bytes: number): Promise<string> => {
+    const out = join(temporaryFolder(), 'step');
+    const objects = await Promise.all(
+      [emitLlvm(program, variant), start(bytes)].map((ir) => objectOf(ir, variant)),
+    );
+    await run('ld.lld-14', [...objects, '-o', out]);
+    return out;
+  };
+  return async (program, m, sizes) => {
+    const { scratchBytes } = program.memory;
+    const memoryBytes = m.memory.byteLength;
+    const scratch = Math.ceil((controlBytes + memoryBytes) / 64) * 64;
+    const each = Math.ceil(scratchBytes / 64) * 64;
+    const image = new Uint8Array(scratch + threads * each);
+    const words = new DataView(image.buffer);
+    const put = (word: number, value: number): void =>
+      words.setBigUint64(word * 8, BigInt(value), true);
+    const memory = base + controlBytes;
+    const { weights, state, arena, slots, step } = m;
+    const { t, r, blocks } = sizes;
+    Object.entries({ t, r, blocks, threads, slots }).forEach(([k, v]) =>
+      put(control[k as 'threads'], v),
+    );
+    put(control.weights, memory + weights);
+    put(control.state, memory + state);
+    put(control.arena, memory + arena);
+    put(control.scratch, base + scratch);
+    put(control.scratchBytes, each);
+    for (const [field, at] of step) put(control[field as 'ids'], memory + at.address);
+    const bytes = new Uint8Array(m.memory.buffer);
+    image.set(bytes, controlBytes);
+    const file = join(temporaryFolder(), 'memory');
+    writeFileSync(file, image);
+    built ??= build(program, image.byteLength);
+    const binary = await built;
+    await Promise.all(
+      Array.from({ length: threads }, (_, i) =>
+        run(binary, [file, String(i)], { timeout: 20_000 }),
+      ),
+    );
+    bytes.set(readFileSync(file).subarray(controlBytes, controlBytes + memoryBytes));
+  };
+}
