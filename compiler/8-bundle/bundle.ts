@@ -13,8 +13,8 @@ import type { Program } from '../6-program/program.ts';
 import { assembleWasm, emitWasm } from '../7-emit/wasm.ts';
 import { blockEntries } from '../5-kernel/attend.ts';
 import { packedBytes } from '../5-kernel/layout.ts';
-import type { Checkpoint } from './checkpoint.ts';
-import { type Files, joinFile, readAll } from './files.ts';
+import { type Checkpoint, readCompanion } from './checkpoint.ts';
+import { type Files, joinFile } from './files.ts';
 import { page, streamWeights } from './weights.ts';
 
 /** What a bundle takes from beside the model. */
@@ -157,7 +157,7 @@ async function copyTokenizer(
   put: (name: string, bytes: Uint8Array) => Promise<string>,
 ): Promise<Manifest['tokenizer']> {
   const copy = async (name: string): Promise<string | undefined> => {
-    const bytes = await readAll(files, joinFile(checkpoint.folder, name));
+    const bytes = await readCompanion(files, checkpoint, name);
     return bytes && put(name, bytes);
   };
   const file = await copy('tokenizer.json');

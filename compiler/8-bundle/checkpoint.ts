@@ -6,6 +6,19 @@ import { type TensorEntry, readSafetensors } from './safetensors.ts';
 export interface Checkpoint {
   readonly folder: string;
   readonly tensors: ReadonlyMap<string, TensorEntry>;
+  /** The tokenizer's files by name, where they are none in the folder. */
+  readonly texts?: ReadonlyMap<string, string>;
+}
+
+/** A file of the tokenizer; undefined if there is none. */
+export async function readCompanion(
+  files: Files,
+  { folder, texts }: Pick<Checkpoint, 'folder' | 'texts'>,
+  name: string,
+): Promise<Uint8Array | undefined> {
+  if (!texts) return readAll(files, joinFile(folder, name));
+  const text = texts.get(name);
+  return text === undefined ? undefined : new TextEncoder().encode(text);
 }
 
 /**

@@ -4,11 +4,12 @@ import { CheckpointError } from '../base/failure.ts';
 import type { BoundModel } from '../index.ts';
 import type { Checkpoint } from '../8-bundle/checkpoint.ts';
 import { converted } from '../8-bundle/convert.ts';
-import type { Files } from '../8-bundle/files.ts';
+import { type Files, joinFile } from '../8-bundle/files.ts';
 import { readGguf } from '../8-bundle/gguf.ts';
 import { toDoubles } from '../8-bundle/pack.ts';
 import type { TensorEntry } from '../8-bundle/safetensors.ts';
 import { ggufModel, ropeDivisors } from '../../stdlib/gguf/model.ts';
+import { ggufTokenizer } from '../../stdlib/gguf/tokenizer.ts';
 import { ggmlTypes } from '../../stdlib/precision/index.ts';
 
 /** Throws CheckpointError where the file is damaged, ConfigError where no family reads it. */
@@ -34,7 +35,10 @@ export async function openGguf(
     const heads = pairedHeads(name);
     tensors.set(own, heads === undefined ? t : { ...t, rows: { kind: 'paired', heads } });
   }
-  return { bound, checkpoint: { folder: dirname(path), tensors } };
+  const folder = dirname(path);
+  const beside = (await files.size(joinFile(folder, 'tokenizer.json'))) !== undefined;
+  const own = beside ? {} : { texts: ggufTokenizer(path, metadata) };
+  return { bound, checkpoint: { folder, tensors, ...own } };
 }
 
 async function readFloats(files: Files, t: TensorEntry): Promise<readonly number[]> {

@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { present } from '../base/invariant.ts';
 import { TargetError } from '../base/failure.ts';
 import { compile, compileGraph } from '../compile.ts';
-import { readAll, joinFile } from '../8-bundle/files.ts';
-import type { Checkpoint } from '../8-bundle/checkpoint.ts';
+import { type Checkpoint, readCompanion } from '../8-bundle/checkpoint.ts';
 import type { BoundModel } from '../index.ts';
 import { type LoadOptions, load, sizesOf } from '../../runtime/load.ts';
 import { type LoadedModel, makeModel } from '../../runtime/model.ts';
@@ -92,10 +91,10 @@ async function interpreted(
 
 async function tokenizerOf(
   bound: BoundModel,
-  { folder }: Checkpoint,
+  checkpoint: Checkpoint,
 ): Promise<Tokenizer | undefined> {
   const text = async (name: string): Promise<string | undefined> => {
-    const bytes = await readAll(nodeFiles, joinFile(folder, name));
+    const bytes = await readCompanion(nodeFiles, checkpoint, name);
     return bytes && new TextDecoder().decode(bytes);
   };
   const tokenizer = await text('tokenizer.json');
