@@ -12,30 +12,69 @@ export interface MatrixSize {
 
 /** Bit in the store of the first bit of a piece, for element (n, k). */
 function bitAt(piece: Field['pieces'][number], n: number, k: number, size: MatrixSize): number {
-  const rest = { n, k };
-  let bit = piece.offset;
+  return piece.offset + bitAlong(piece, 'n', n, size) + bitAlong(piece, 'k', k, size);
+}
+
+/** What an index of one axis adds: the axes do not meet. */
+function bitAlong(
+  piece: Field['pieces'][number],
+  axis: 'n' | 'k',
+  index: number,
+  size: MatrixSize,
+): number {
+  let rest = index;
+  let bit = 0;
   for (const d of piece.digits) {
-    const digit = d.size === undefined ? rest[d.axis] : rest[d.axis] % d.size;
-    rest[d.axis] = d.size === undefined ? 0 : Math.floor(rest[d.axis] / d.size);
+    if (d.axis !== axis) continue;
+    const digit = d.size === undefined ? rest : rest % d.size;
+    rest = d.size === undefined ? 0 : Math.floor(rest / d.size);
     const times = d.times ? Math.ceil(size[d.times.axis] / d.times.per) : 1;
     bit += digit * d.step * times;
   }
   return bit;
 }
 
-function readCode(field: Field, stores: Stores, n: number, k: number, size: MatrixSize): number {
+/** Reads codes of a field, elements in any order; what each index of an axis adds is found once. */
+export function codesOf(
+  field: Field,
+  stores: Stores,
+  size: MatrixSize,
+): (n: number, k: number) => number {
   const bytes = stores[field.store] ?? new Uint8Array(0);
-  let code = 0;
-  let weight = 1;
-  for (const piece of field.pieces) {
-    const at = bitAt(piece, n, k, size);
-    for (let b = 0; b < piece.bits; b++) {
-      const bit = ((bytes[(at + b) >> 3] ?? 0) >> ((at + b) & 7)) & 1;
-      code += bit * weight;
-      weight *= 2;
+  const along = (piece: Field['pieces'][number], axis: 'n' | 'k'): Float64Array =>
+    Float64Array.from({ length: size[axis] }, (_, i) => bitAlong(piece, axis, i, size));
+  const pieces = field.pieces.map((piece) => ({
+    bits: piece.bits,
+    offset: piece.offset,
+    rows: along(piece, 'n'),
+    columns: along(piece, 'k'),
+  }));
+  return (n, k) => {
+    let code = 0;
+    let weight = 1;
+    for (const p of pieces) {
+      const at = p.offset + (p.rows[n] ?? 0) + (p.columns[k] ?? 0);
+      code += weight * bitsAt(bytes, at, p.bits);
+      weight *= 2 ** p.bits;
     }
+    return code;
+  };
+}
+
+/** `count` bits, at most 32, from bit `at` on. */
+function bitsAt(bytes: Uint8Array, at: number, count: number): number {
+  let byte = Math.floor(at / 8);
+  let value = 0;
+  let weight = 1;
+  let left = count;
+  for (let skip = at % 8; left > 0; skip = 0) {
+    const taken = Math.min(8 - skip, left);
+    const part = ((bytes[byte++] ?? 0) >> skip) & (2 ** taken - 1);
+    value += part * weight;
+    weight *= 2 ** taken;
+    left -= taken;
   }
-  return code;
+  return value;
 }
 
 function writeCode(
@@ -64,17 +103,25 @@ function writeCode(
 /** The matrix [n, k] that the stores hold, row by row, in double precision. */
 export function decodeMatrix(scheme: QuantScheme, stores: Stores, size: MatrixSize): Float64Array {
   const out = new Float64Array(size.n * size.k);
-  const read = (f: Field, n: number, k: number): number =>
-    valueOf(f.format, readCode(f, stores, n, k, size));
-  const product = (levels: readonly Level[], n: number, k: number): number =>
-    levels.reduce((x, l) => x * read(l, n, k), 1);
+  type Read = (n: number, k: number) => number;
+  const reader = (f: Field): Read => {
+    const code = codesOf(f, stores, size);
+    return (n, k) => valueOf(f.format, code(n, k));
+  };
+  const product = (readers: readonly Read[], n: number, k: number): number =>
+    readers.reduce((x, read) => x * read(n, k), 1);
   const { zero } = scheme;
+  const codes = reader(scheme.codes);
+  const scales = scheme.scales.map(reader);
+  const shifts = zero.kind === 'integer' ? reader(zero.field) : undefined;
+  const added = zero.kind === 'integer' ? zero.add : 0;
+  const minima = zero.kind === 'minimum' ? zero.levels.map(reader) : undefined;
   for (let n = 0; n < size.n; n++) {
     for (let k = 0; k < size.k; k++) {
-      const code = read(scheme.codes, n, k) + scheme.offset;
-      const shift = zero.kind === 'integer' ? read(zero.field, n, k) + zero.add : 0;
-      const low = zero.kind === 'minimum' ? product(zero.levels, n, k) : 0;
-      out[n * size.k + k] = product(scheme.scales, n, k) * (code - shift) - low;
+      const code = codes(n, k) + scheme.offset;
+      const shift = shifts ? shifts(n, k) + added : 0;
+      const low = minima ? product(minima, n, k) : 0;
+      out[n * size.k + k] = product(scales, n, k) * (code - shift) - low;
     }
   }
   return out;
