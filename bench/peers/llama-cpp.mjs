@@ -1,6 +1,7 @@
 /**
  * llama.cpp as a process that measures on request. `node llama-cpp.mjs model.gguf [threads]`, after
- * `npm ci --ignore-scripts --omit=optional` in this folder; a JSON object per line in, one out:
+ * `npm install --no-save --ignore-scripts --omit=optional` in this folder (not `npm ci`: the lock lacks other
+ * platforms' packages); a JSON object per line in, one out:
  * `{"do":"decode","prompt":32,"tokens":64}`, `{"do":"prefill","tokens":512}`, `{"do":"memory"}`.
  * The KV cache is f16, batches are as node-llama-cpp sets them, flash attention is off.
  */
