@@ -218,15 +218,27 @@ function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
         const [a, b] = [value(e.a), value(e.b)];
         return lanes((l) => (applyCompare(e.op, at(a, l), at(b, l)) ? 1 : 0));
       }
+      case 'dot4': {
+        const [a, b, c] = [value(e.a), value(e.b), value(e.c)];
+        const unsigned = e.variant === 'u8s8';
+        return lanes((l) =>
+          [0, 8, 16, 24].reduce(
+            (sum, bit) => sum + byteAt(at(a, l), bit, unsigned) * byteAt(at(b, l), bit, false),
+            at(c, l),
+          ),
+        );
+      }
       case 'at':
       case 'sum':
-      case 'dot4':
         throw new Failure('kernel/expression', `${kernel.name}: ${e.op} has no meaning here`);
       default:
         return unreachable(e);
     }
   } // prettier-ignore
 }
+
+const byteAt = (word: number, bit: number, unsigned: boolean): number =>
+  unsigned ? (word >>> bit) & 255 : (word << (24 - bit)) >> 24;
 
 function rounded(v: number, dtype: ScalarType): number {
   switch (dtype) {
