@@ -1,6 +1,6 @@
-/** Byte products: the kernel interpreter against plain arithmetic, and wasm against both. */
+/** Byte products: the kernel interpreter, wasm and native code against plain arithmetic. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -9,11 +9,17 @@ import { interpretKernel } from '../compiler/5-kernel/interpret.ts';
 import type { Kernel, Tile } from '../compiler/5-kernel/kernel.ts';
 import { makeRaceLog } from '../compiler/5-kernel/races.ts';
 import { loop, store } from '../compiler/5-kernel/statements.ts';
+import type { Program } from '../compiler/6-program/program.ts';
+import type { LlvmVariant } from '../compiler/7-emit/llvm.ts';
 import { assembleWasm } from '../compiler/7-emit/wasm.ts';
 import { emitKernel } from '../compiler/7-emit/wat-kernel.ts';
 import { type Dot4, load, variable } from '../compiler/scalar/expr.ts';
+import { missingTools, nativeRunner } from './helpers/native-run.ts';
 
-const words = 8;
+const words = 32;
+const missing = missingTools();
+const note = missing.length > 0 ? ` (skipped without ${missing.join(', ')})` : '';
+const cpu = process.platform === 'linux' ? readFileSync('/proc/cpuinfo', 'utf8') : '';
 const tile = (name: string): Tile => ({
   name,
   dtype: 'i32',
@@ -23,17 +29,17 @@ const tile = (name: string): Tile => ({
   owner: 'grid',
 });
 
-/** c[i] += dot4(a[i], b[i]), four lanes at a time. */
-function kernelOf(variant: Dot4): Kernel {
+/** c[i] += dot4(a[i], b[i]), some lanes at a time. */
+function kernelOf(variant: Dot4, lanes = 4): Kernel {
   const i = variable('i');
-  const [a, b, c] = ['a', 'b', 'c'].map((t) => load(t, i, 'i32', 4));
+  const [a, b, c] = ['a', 'b', 'c'].map((t) => load(t, i, 'i32', lanes));
   if (!a || !b || !c) throw new Error('three tiles');
-  const value = { op: 'dot4', variant, a, b, c, dtype: 'i32', lanes: 4 } as const;
+  const value = { op: 'dot4', variant, a, b, c, dtype: 'i32', lanes } as const;
   return {
     name: 'dots',
     params: ['a', 'b', 'c'].map(tile),
     scalars: ['t', 'r', 'blocks'],
-    body: [loop('i', 0, words, [store('c', i, value)], 'vector', 4)],
+    body: [loop('i', 0, words, [store('c', i, value)], 'vector', lanes)],
     scratchBytes: 0,
     schedule: {},
     orderKept: true,
@@ -101,6 +107,44 @@ function inWasm(module: Uint8Array, cases: readonly Uint8Array[]): number[][] {
   return JSON.parse(out) as number[][]; // printed by the program above
 }
 
+/** The kernel as the only launch of a program whose arena holds the three arrays. */
+function programOf(kernel: Kernel): Program {
+  const arena = (offset: number) => ({ kind: 'arena', offset, stride: 0 }) as const;
+  return {
+    name: 'dots',
+    limits: { tokens: 1, rows: 1 },
+    kernels: [kernel],
+    body: [{ kind: 'launch', kernel: 0, args: [0, 1, 2].map((i) => arena(i * 4 * words)) }],
+    memory: {
+      arenaBytes: 12 * words,
+      scratchBytes: 0,
+      weightBytes: 0,
+      stateBytesPerSlot: 0,
+      buffers: [],
+    },
+    weights: [],
+    states: [],
+    output: { offset: 0, width: 1, rowBytes: 4 },
+  };
+}
+
+async function inNative(
+  variant: LlvmVariant,
+  kernel: Kernel,
+  cases: readonly Uint8Array[],
+): Promise<number[][]> {
+  const run = nativeRunner(variant, 1);
+  const program = programOf(kernel);
+  const out: number[][] = [];
+  for (const bytes of cases) {
+    const memory = new DataView(bytes.slice().buffer);
+    const places = { memory, arena: 0, weights: 0, state: 0, step: new Map(), slots: 0 };
+    await run(program, places, { t: 1, r: 1, blocks: 1, threads: 1 });
+    out.push([...new Int32Array(memory.buffer, 8 * words)]);
+  }
+  return out;
+}
+
 describe.each(['u8s8', 's8s8', 'i8i7'] as const)('%s', (variant) => {
   const kernel = kernelOf(variant);
   const byte = fc.oneof(fc.integer({ min: -128, max: 127 }), fc.constantFrom(-128, -1, 0, 127));
@@ -130,4 +174,20 @@ describe.each(['u8s8', 's8s8', 'i8i7'] as const)('%s', (variant) => {
     );
     cases.forEach(({ a, b, c }, i) => expect(found[i]).toEqual(expected(variant, a, b, c)));
   });
+
+  for (const isa of ['avx2', 'avx512'] as const) {
+    const flag = isa === 'avx512' ? 'avx512_vnni' : 'avx2';
+    const lacks =
+      process.arch !== 'x64' || !cpu.includes(flag) ? ` (skipped without ${flag})` : note;
+    test.skipIf(lacks !== '').each([4, 8, 16])(
+      `native code for ${isa} is exact, %i lanes${lacks}`,
+      async (lanes) => {
+        const cases = fc.sample(inputs, 5);
+        const memories = cases.map(({ a, b, c }) => memoryOf(a, b, c));
+        const found = await inNative({ os: 'linux', isa }, kernelOf(variant, lanes), memories);
+        cases.forEach(({ a, b, c }, i) => expect(found[i]).toEqual(expected(variant, a, b, c)));
+      },
+      30_000,
+    );
+  }
 });
