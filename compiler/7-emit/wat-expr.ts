@@ -190,7 +190,7 @@ function splitConstant(e: Expr): { readonly rest: Expr | undefined; readonly con
 
 /**
  * Four lanes of four byte products. With relaxed SIMD pairs in one instruction where b is in 0 .. 127
- * (the instruction that also adds to c loses c in V8 11.3); else 16-bit products of two lanes at a
+ * (the one that also adds to c loses c in V8 11.3's baseline code); else 16-bit products of two lanes at a
  * time, whose halves then meet.
  */
 function dot4Text(c: ExprContext, e: ExprOf<'dot4'>): string {
