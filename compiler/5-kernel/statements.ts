@@ -1,6 +1,7 @@
 /** Short forms for building statements. */
-import { type Expr, type ScalarType, int, variable } from '../scalar/expr.ts';
-import type { Binding as LoopBinding, Stmt } from './kernel.ts';
+import { invariant } from '../base/invariant.ts';
+import { type Expr, type ScalarType, add, div, int, mul, variable } from '../scalar/expr.ts';
+import type { Axis, Binding as LoopBinding, Stmt } from './kernel.ts';
 
 export const loop = (
   name: string,
@@ -65,4 +66,11 @@ export const readRegister = (
 /** Names a value and returns how to read it. */
 export function named(name: string, value: Expr): { readonly stmt: Stmt; readonly ref: Expr } {
   return { stmt: letStmt(name, value), ref: variable(name, value.dtype, value.lanes) };
+}
+
+/** The bounds of a `thread` loop for one of the team's threads: a contiguous share of it each. */
+export function threadShare({ from, to }: Axis): { readonly from: Expr; readonly to: Expr } {
+  invariant(from.op === 'const' && from.value === 0, 'thread loops start at 0');
+  const share = (thread: Expr): Expr => div(mul(to, thread), variable('threads'));
+  return { from: share(variable('thread')), to: share(add(variable('thread'), int(1))) };
 }

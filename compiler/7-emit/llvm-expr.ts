@@ -19,8 +19,8 @@ export interface LlvmContext {
 const isFloat = (t: ScalarType): boolean => t === 'f32' || t === 'f64';
 const typeOf = (e: Expr): string => llvmType(e.dtype, e.lanes);
 
-export function emitLlvm(c: LlvmContext, e: Expr): string {
-  const go = (x: Expr): string => emitLlvm(c, x);
+export function emitLlvmExpr(c: LlvmContext, e: Expr): string {
+  const go = (x: Expr): string => emitLlvmExpr(c, x);
   const { body } = c;
   const type = typeOf(e);
   const intrinsic = (name: string, ...args: readonly Expr[]): string => {
@@ -117,7 +117,7 @@ export function emitLlvm(c: LlvmContext, e: Expr): string {
 /** The value in as many lanes as its user has. */
 function widened(c: LlvmContext, e: Expr, lanes: number): string {
   if (e.op === 'const') return constant(e.value, e.dtype, lanes);
-  const value = emitLlvm(c, e);
+  const value = emitLlvmExpr(c, e);
   if (e.lanes === lanes) return value;
   invariant(e.lanes === 1, 'only scalars are spread');
   const type = llvmType(e.dtype, lanes);
@@ -163,11 +163,11 @@ function wide(c: LlvmContext, e: Expr): string {
     const [a, b] = [wide(c, e.a), wide(c, e.b)];
     return assign(c.body, `${e.op} nsw i64 ${a}, ${b}`);
   }
-  return assign(c.body, `sext i32 ${emitLlvm(c, e)} to i64`);
+  return assign(c.body, `sext i32 ${emitLlvmExpr(c, e)} to i64`);
 }
 
 function emitCast(c: LlvmContext, e: ExprOf<'cast'>): string {
-  const value = emitLlvm(c, e.a);
+  const value = emitLlvmExpr(c, e.a);
   const [from, to] = [typeOf(e.a), typeOf(e)];
   const convert = (how: string): string => assign(c.body, `${how} ${from} ${value} to ${to}`);
   if (e.a.dtype === 'bool') return convert(isFloat(e.dtype) ? 'uitofp' : 'zext');

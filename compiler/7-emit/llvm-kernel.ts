@@ -1,10 +1,10 @@
 /** A kernel as an LLVM function. Names live in stack slots, which `opt` makes values again. */
 import { invariant, present, unreachable } from '../base/invariant.ts';
-import { type Expr, add, div, int, mul, variable } from '../scalar/expr.ts';
 import { bytesOf } from '../base/type.ts';
+import { threadShare } from '../5-kernel/statements.ts';
 import { expandMath } from '../5-kernel/math.ts';
 import { type Kernel, type Stmt, type Tile, scalarOf } from '../5-kernel/kernel.ts';
-import { type LlvmContext, address, emitLlvm } from './llvm-expr.ts';
+import { type LlvmContext, address, emitLlvmExpr } from './llvm-expr.ts';
 import {
   type LlvmBody, type LlvmFeatures, assign, constant, llvmType, memoryType, of,
 } from './llvm-value.ts'; // prettier-ignore
@@ -83,7 +83,7 @@ function emitStmt(s: Emission, stmt: Stmt): void {
     case 'let': {
       const type = llvmType(stmt.value.dtype, stmt.value.lanes);
       s.slot(`%v.${stmt.name}`, type);
-      body.line(`store ${type} ${emitLlvm(s, stmt.value)}, ${type}* %v.${stmt.name}`);
+      body.line(`store ${type} ${emitLlvmExpr(s, stmt.value)}, ${type}* %v.${stmt.name}`);
       break;
     }
     case 'tile':
@@ -98,7 +98,7 @@ function emitStmt(s: Emission, stmt: Stmt): void {
       break;
     case 'if': {
       const n = body.label();
-      body.line(`br i1 ${emitLlvm(s, stmt.when)}, label %then${n}, label %else${n}`);
+      body.line(`br i1 ${emitLlvmExpr(s, stmt.when)}, label %then${n}, label %else${n}`);
       body.line(`then${n}:`);
       stmt.then.forEach((x) => emitStmt(s, x));
       body.line(`br label %end${n}`);
@@ -147,7 +147,7 @@ function emitStore(s: Emission, stmt: Extract<Stmt, { kind: 'store' }>): void {
   const tile = s.tile(stmt.tile);
   const { dtype, lanes } = stmt.value;
   const type = llvmType(dtype, lanes);
-  const value = emitLlvm(s, stmt.value);
+  const value = emitLlvmExpr(s, stmt.value);
   if (tile.space === 'register') {
     invariant(stmt.index.op === 'const', 'registers are addressed by constants');
     s.body.line(`store ${type} ${value}, ${type}* ${s.register(stmt.tile, stmt.index.value)}`);
@@ -168,9 +168,9 @@ function emitLoop(s: Emission, stmt: Extract<Stmt, { kind: 'loop' }>): void {
   const n = body.label();
   const counter = `%v.${axis.name}`;
   s.slot(counter, 'i32');
-  const { from, to } = axis.bind === 'thread' ? shareOf(axis.from, axis.to) : axis;
-  const end = emitLlvm(s, to);
-  const first = emitLlvm(s, from);
+  const { from, to } = axis.bind === 'thread' ? threadShare(axis) : axis;
+  const end = emitLlvmExpr(s, to);
+  const first = emitLlvmExpr(s, from);
   body.line(`store i32 ${first}, i32* ${counter}`);
   const enter = assign(body, `icmp slt i32 ${first}, ${end}`);
   body.line(`br i1 ${enter}, label %loop${n}, label %after${n}`);
@@ -182,11 +182,4 @@ function emitLoop(s: Emission, stmt: Extract<Stmt, { kind: 'loop' }>): void {
   const again = assign(body, `icmp slt i32 ${next}, ${end}`);
   body.line(`br i1 ${again}, label %loop${n}, label %after${n}`);
   body.line(`after${n}:`);
-}
-
-/** A contiguous share of the iterations for each thread. */
-function shareOf(from: Expr, to: Expr): { readonly from: Expr; readonly to: Expr } {
-  invariant(from.op === 'const' && from.value === 0, 'thread loops start at 0');
-  const share = (thread: Expr): Expr => div(mul(to, thread), variable('threads'));
-  return { from: share(variable('thread')), to: share(add(variable('thread'), int(1))) };
 }

@@ -2,7 +2,8 @@
 import { invariant, present, unreachable } from '../base/invariant.ts';
 import { makeWriter, type Writer } from '../base/writer.ts';
 import { bytesOf } from '../base/type.ts';
-import { type Expr, add, int, mul, variable } from '../scalar/expr.ts';
+import type { Expr } from '../scalar/expr.ts';
+import { threadShare } from '../5-kernel/statements.ts';
 import { expandMath } from '../5-kernel/math.ts';
 import { type Kernel, type Stmt, type Tile, scalarOf } from '../5-kernel/kernel.ts';
 import { type ExprContext, type WasmType, addressText, emitExpr, wasmType } from './wat-expr.ts';
@@ -139,7 +140,7 @@ function emitLoop(s: Emission, w: Writer, stmt: Extract<Stmt, { kind: 'loop' }>)
   const text = (e: Expr): string => emitExpr(s.context, e);
   const label = `${axis.name}_${s.labels++}`;
   s.declare(axis.name, 'i32');
-  const { from, to } = axis.bind === 'thread' ? shareOf(axis.from, axis.to) : axis;
+  const { from, to } = axis.bind === 'thread' ? threadShare(axis) : axis;
   const end = to.op === 'const' || to.op === 'var' ? to : undefined;
   const name = `${label}_end`;
   if (!end) {
@@ -176,16 +177,3 @@ const accumulates = (s: Emission, body: readonly Stmt[]): boolean =>
   body.some(
     (x) => x.kind === 'store' && x.value.lanes > 1 && s.tiles.get(x.tile)?.space === 'register',
   );
-
-/** A contiguous share of the iterations for each thread. */
-function shareOf(from: Expr, to: Expr): { readonly from: Expr; readonly to: Expr } {
-  invariant(from.op === 'const' && from.value === 0, 'thread loops start at 0');
-  const share = (thread: Expr): Expr => ({
-    op: 'div',
-    a: mul(to, thread),
-    b: variable('threads'),
-    dtype: 'i32',
-    lanes: 1,
-  });
-  return { from: share(variable('thread')), to: share(add(variable('thread'), int(1))) };
-}

@@ -3,11 +3,10 @@ import { dirname } from 'node:path';
 import { CheckpointError } from '../base/failure.ts';
 import type { BoundModel } from '../index.ts';
 import type { Checkpoint } from '../8-bundle/checkpoint.ts';
-import { converted } from '../8-bundle/convert.ts';
 import { type Files, joinFile } from '../8-bundle/files.ts';
 import { readGguf } from '../8-bundle/gguf.ts';
-import { toDoubles } from '../8-bundle/pack.ts';
 import type { TensorEntry } from '../8-bundle/safetensors.ts';
+import { numbersOf, readTensor } from '../8-bundle/tensor.ts';
 import { ggufModel, ropeDivisors } from '../../stdlib/gguf/model.ts';
 import { ggufTokenizer } from '../../stdlib/gguf/tokenizer.ts';
 import { ggmlTypes } from '../../stdlib/precision/index.ts';
@@ -45,6 +44,5 @@ async function readFloats(files: Files, t: TensorEntry): Promise<readonly number
   if (t.dtype !== 'F32' || t.scheme) {
     throw new CheckpointError('checkpoint/type', `${t.file}: ${ropeDivisors} is not of F32`);
   }
-  const bytes = await files.read(t.file, t.offset, t.bytes);
-  return [...toDoubles(converted(bytes, 'f32', 'f32'), 'f32')];
+  return [...numbersOf(await readTensor(files, ropeDivisors, t), t, 'f32', 'f32')];
 }
