@@ -51,7 +51,8 @@ export interface Manifest {
       readonly stride: number;
     }[];
   };
-  readonly programs: { readonly wasm?: WasmProgram };
+  /** The step, for each target that the bundle was compiled for. */
+  readonly programs: { readonly wasm?: WasmProgram; readonly native?: NativeProgram };
   readonly tokenizer?: {
     readonly file: string;
     readonly config?: string;
@@ -66,23 +67,51 @@ export interface FileEntry {
   readonly sha256: string;
 }
 
+/** What a step needs of memory, and where it leaves its result. */
+export interface StepSizes {
+  /** Largest step. */
+  readonly limits: { readonly tokens: number; readonly rows: number };
+  /** Activations of the largest step. */
+  readonly arenaBytes: number;
+  /** Scratch of one thread. */
+  readonly scratchBytes: number;
+  /** Rows of `width` f32 in the arena, one for each row asked for. */
+  readonly output: { readonly offset: number; readonly width: number; readonly rowBytes: number };
+}
+
 /** A step as a wasm module; `variants` in order of preference, the last one needs nothing special. */
-export interface WasmProgram {
+export interface WasmProgram extends StepSizes {
   readonly variants: readonly {
     readonly file: string;
     /** Needs shared memory and atomics (threads). */
     readonly threads: boolean;
     readonly relaxed: boolean;
   }[];
-  readonly limits: { readonly tokens: number; readonly rows: number };
-  readonly arenaBytes: number;
-  readonly scratchBytes: number;
-  readonly output: { readonly offset: number; readonly width: number; readonly rowBytes: number };
+}
+
+/** Operating systems that a native variant is linked for. */
+export const nativeSystems = ['linux', 'macos', 'windows'] as const;
+/**
+ * Instruction sets that a native variant may use without asking: `avx2` with FMA and F16C; `avx512`
+ * with its F, BW, DQ, VL and VNNI parts and all of avx2; `arm64` with dot products.
+ */
+export const nativeIsas = ['avx512', 'avx2', 'arm64'] as const;
+
+/**
+ * A step as shared libraries that export `step(control, thread)`. The first variant that fits the
+ * operating system and the processor is used; they need nothing of the system, not even a C library.
+ */
+export interface NativeProgram extends StepSizes {
+  readonly variants: readonly {
+    readonly file: string;
+    readonly os: (typeof nativeSystems)[number];
+    readonly isa: (typeof nativeIsas)[number];
+  }[];
 }
 
 /**
- * The control block at address 0 of a wasm program's memory, as u32 words. The runtime writes the
- * sizes and addresses; the emitted code reads them.
+ * The control block, word by word: u32 words at address 0 of a wasm program's memory, 64-bit words
+ * wherever a native step is told. The runtime writes the sizes and addresses; the emitted code reads them.
  */
 export const control = {
   t: 0,

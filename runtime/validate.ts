@@ -1,6 +1,13 @@
 /** `manifest.json` checked before anything is read or allocated by it. */
 import { BundleError } from './errors.ts';
-import { type Manifest, manifestVersion } from './manifest.ts';
+import {
+  type Manifest,
+  type NativeProgram,
+  type StepSizes,
+  manifestVersion,
+  nativeIsas,
+  nativeSystems,
+} from './manifest.ts';
 
 type Path = string;
 type Check = (value: unknown, path: Path) => void;
@@ -32,6 +39,11 @@ const flag: Check = (v, path) => {
 const hash: Check = (v, path) => {
   if (typeof v !== 'string' || !/^[0-9a-f]{64}$/.test(v)) fail(path, 'a sha-256 in hexadecimal');
 };
+const oneOf =
+  (names: readonly string[]): Check =>
+  (v, path) => {
+    if (typeof v !== 'string' || !names.includes(v)) fail(path, `one of ${names.join(', ')}`);
+  };
 const optional =
   (check: Check): Check =>
   (v, path) => {
@@ -73,12 +85,19 @@ const file: Check = (v, path) => {
   checkPath(String(v));
 };
 
-const wasmProgram = object({
-  variants: list(object({ file, threads: flag, relaxed: flag })),
+const stepSizes = {
   limits: object({ tokens: positive, rows: positive }),
   arenaBytes: size,
   scratchBytes: size,
   output: object({ offset: size, width: positive, rowBytes: positive }),
+};
+const wasmProgram = object({
+  variants: list(object({ file, threads: flag, relaxed: flag })),
+  ...stepSizes,
+});
+const nativeProgram = object({
+  variants: list(object({ file, os: oneOf(nativeSystems), isa: oneOf(nativeIsas) })),
+  ...stepSizes,
 });
 
 const manifest = object({
@@ -103,7 +122,7 @@ const manifest = object({
       object({ name: text, bytes: positive, offset: size, count: positive, stride: size }),
     ),
   }),
-  programs: object({ wasm: optional(wasmProgram) }),
+  programs: object({ wasm: optional(wasmProgram), native: optional(nativeProgram) }),
   tokenizer: optional(object({ file, config: optional(file), chatTemplate: optional(file) })),
   cost: object({ flopsPerToken: amount, weightBytesPerToken: amount }),
 });
@@ -148,6 +167,7 @@ function checkTogether(m: Manifest): void {
   const named = [
     ...m.weights.shards.map((s) => s.file),
     ...(m.programs.wasm?.variants.map((v) => v.file) ?? []),
+    ...(m.programs.native?.variants.map((v) => v.file) ?? []),
     ...[m.tokenizer?.file, m.tokenizer?.config, m.tokenizer?.chatTemplate].filter(
       (f) => f !== undefined,
     ),
@@ -169,13 +189,23 @@ function checkTogether(m: Manifest): void {
     const last = s.offset + (s.count - 1) * s.stride + s.bytes;
     if (last > m.cache.bytesPerSlot) fail(`cache.states.${s.name}`, 'a place inside the slot');
   }
-  const w = m.programs.wasm;
-  if (!w) return;
-  if (w.output.width !== m.model.vocab)
-    fail('programs.wasm.output.width', `${m.model.vocab}, the vocabulary`);
-  if (w.output.rowBytes < 4 * w.output.width)
-    fail('programs.wasm.output.rowBytes', 'room for a row');
-  if (w.output.offset + w.limits.rows * w.output.rowBytes > w.arenaBytes) {
-    fail('programs.wasm.output', 'a place inside the arena');
-  }
+  const { wasm, native } = m.programs;
+  if (wasm) checkSizes('programs.wasm', wasm, m.model.vocab);
+  if (!native) return;
+  checkSizes('programs.native', native, m.model.vocab);
+  checkVariants(native);
+}
+
+function checkSizes(path: Path, p: StepSizes, vocab: number): void {
+  if (p.output.width !== vocab) fail(`${path}.output.width`, `${vocab}, the vocabulary`);
+  if (p.output.rowBytes < 4 * p.output.width) fail(`${path}.output.rowBytes`, 'room for a row');
+  if (p.output.offset + p.limits.rows * p.output.rowBytes > p.arenaBytes)
+    fail(`${path}.output`, 'a place inside the arena');
+}
+
+/** One variant for each operating system and instruction set: a second one would never be chosen. */
+function checkVariants({ variants }: NativeProgram): void {
+  const kinds = variants.map((v) => `${v.os}, ${v.isa}`);
+  const twice = kinds.find((k, i) => kinds.indexOf(k) !== i);
+  if (twice !== undefined) fail('programs.native.variants', `one variant for ${twice}`);
 }

@@ -104,6 +104,7 @@ describe('safetensors', () => {
 });
 
 describe('bundles', () => {
+  const first = (list: unknown[]): object => list[0] as object;
   async function damaged(change: (folder: string, manifest: Record<string, unknown>) => void) {
     const folder = temporaryFolder();
     cpSync(await bundle, folder, { recursive: true });
@@ -170,6 +171,45 @@ describe('bundles', () => {
     const error = await damaged(change);
     expect(error).toBeInstanceOf(BundleError);
     expect(error).toMatchObject({ code });
+  });
+
+  /** The bundle's manifest with a native program, whose one variant `change` may alter. */
+  async function withNative(change: (variants: unknown[], native: object) => void) {
+    const text = readFileSync(join(await bundle, 'manifest.json'), 'utf8');
+    const m = readManifest(text);
+    const { wasm } = m.programs;
+    if (!wasm) throw new Error('no program');
+    const file = 'native/linux-avx2.so';
+    const variants: unknown[] = [{ file, os: 'linux', isa: 'avx2' }];
+    const native = { ...structuredClone(wasm), variants };
+    change(variants, native);
+    const files = { ...m.files, [file]: { bytes: 1, sha256: '0'.repeat(64) } };
+    return JSON.stringify({ ...m, files, programs: { native } });
+  }
+
+  test('a native program is read, and refused where it cannot be', async () => {
+    const { programs } = readManifest(await withNative(() => undefined));
+    expect(programs.wasm).toBeUndefined();
+    expect(programs.native?.variants).toEqual([
+      { file: 'native/linux-avx2.so', os: 'linux', isa: 'avx2' },
+    ]);
+    const refused: [RegExp, Parameters<typeof withNative>[0]][] = [
+      [
+        /variants\[0\]\.os: expected one of linux, macos, windows/,
+        (v) => (v[0] = { ...first(v), os: 'beos' }),
+      ],
+      [/variants\[0\]\.isa: expected one of/, (v) => (v[0] = { ...first(v), isa: 'mmx' })],
+      [/files\.native\/other\.so/, (v) => (v[0] = { ...first(v), file: 'native/other.so' })],
+      [/no path inside the bundle/, (v) => (v[0] = { ...first(v), file: '../step.so' })],
+      [/one variant for linux, avx2/, (v) => v.push(first(v))],
+      [/native\.limits\.rows: expected/, (_, n) => Object.assign(n, { limits: { tokens: 1 } })],
+      [/native\.output: expected a place/, (_, n) => Object.assign(n, { arenaBytes: 1 })],
+    ];
+    for (const [message, change] of refused) {
+      const json = await withNative(change);
+      expect(() => readManifest(json)).toThrow(BundleError);
+      expect(() => readManifest(json)).toThrow(message);
+    }
   });
 
   test('no manifest of any JSON is taken, or fails but with a BundleError', () => {

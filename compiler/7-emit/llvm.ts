@@ -3,16 +3,13 @@
  * that a C library would have to bring. Optimising and linking it is the caller's business.
  */
 import { present } from '../base/invariant.ts';
-import { control } from '../../runtime/manifest.ts';
+import { type NativeProgram, control } from '../../runtime/manifest.ts';
 import type { Argument, Item, Program } from '../6-program/program.ts';
 import { emitLlvmKernel, makeBody } from './llvm-kernel.ts';
 import { type LlvmBody, type LlvmFeatures, assign } from './llvm-value.ts';
 
 /** A processor and an operating system that a module is made for. */
-export interface LlvmVariant {
-  readonly os: 'linux' | 'macos' | 'windows';
-  readonly isa: 'avx2' | 'avx512' | 'arm64';
-}
+export type LlvmVariant = Pick<NativeProgram['variants'][number], 'os' | 'isa'>;
 
 /** The words of the control block have 64 bits here: they hold addresses. */
 const wordBytes = 8;
