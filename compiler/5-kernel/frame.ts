@@ -17,9 +17,9 @@ import {
   bits,
   cast,
   compare,
+  half,
   int,
   load,
-  mul,
   num,
   select,
   variable,
@@ -293,27 +293,13 @@ export function widen(raw: Expr, dtype: DType): Expr {
   }
 }
 
-/**
- * One of the two 16-bit numbers in a 32-bit word, as f32. bf16 is the upper half of an f32. For f16
- * exponent and mantissa move into place and a multiplication by 2^112 corrects the bias, subnormals
- * included (infinities are not weights).
- */
-export function widenHalf(word: Expr, dtype: DType, half: 'low' | 'high'): Expr {
-  const like = (value: number): Expr => ({ ...int(value), lanes: word.lanes });
-  const scalarShift = (op: 'shl' | 'shr', by: number): Expr => arithmetic(op, word, int(by));
-  if (dtype === 'bf16') {
-    return half === 'low'
-      ? bits(scalarShift('shl', 16), 'f32')
-      : bits(arithmetic('and', word, like(-65536)), 'f32');
-  }
-  invariant(dtype === 'f16', () => `${dtype} is not a 16-bit float`);
-  const sign = arithmetic('and', half === 'low' ? scalarShift('shl', 16) : word, like(-2147483648));
-  const magnitude =
-    half === 'low'
-      ? arithmetic('shl', arithmetic('and', word, like(0x7fff)), int(13))
-      : arithmetic('and', scalarShift('shr', 3), like(0x0fffe000));
-  const scaled = mul(bits(magnitude, 'f32'), { ...num(2 ** 112), lanes: word.lanes });
-  return bits(arithmetic('or', bits(scaled, 'i32'), sign), 'f32');
+/** One of the two 16-bit numbers in a 32-bit word, as f32; bf16 is the upper half of one. */
+export function widenHalf(word: Expr, dtype: DType, which: 'low' | 'high'): Expr {
+  invariant(dtype === 'f16' || dtype === 'bf16', () => `${dtype} is not a 16-bit float`);
+  if (dtype === 'f16') return half(which === 'low' ? word : arithmetic('shr', word, int(16)));
+  return which === 'low'
+    ? bits(arithmetic('shl', word, int(16)), 'f32')
+    : bits(arithmetic('and', word, { ...int(-65536), lanes: word.lanes }), 'f32');
 }
 
 /** Number of rows of the step that a value has one of each for, as a kernel scalar. */

@@ -5,6 +5,7 @@
  */
 import { Failure } from '../base/failure.ts';
 import { invariant, present, unreachable } from '../base/invariant.ts';
+import { halfOf, halfToFloat } from '../base/half.ts';
 import { bytesOf } from '../base/type.ts';
 import { applyArithmetic, applyCompare, applyUnary, saturated } from '../scalar/eval.ts';
 import type { Expr, ScalarType } from '../scalar/expr.ts';
@@ -199,6 +200,14 @@ function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
       case 'bits': {
         const a = value(e.a);
         return Array.from({ length: e.lanes }, (_, l) => sameBits(at(a, l), e.a.dtype, e.dtype));
+      }
+      case 'half': {
+        const a = value(e.a);
+        return lanes((l) => halfToFloat(at(a, l)));
+      }
+      case 'tohalf': {
+        const a = value(e.a);
+        return lanes((l) => halfOf(at(a, l)));
       }
       case 'fma': {
         const [a, b, c] = [value(e.a), value(e.b), value(e.c)];

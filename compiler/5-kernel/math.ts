@@ -28,14 +28,15 @@ import type { Kernel, Stmt } from './kernel.ts';
 
 const expanded = new Set<Expr['op']>(['exp', 'log', 'sin', 'cos', 'tanh', 'erf']);
 
-export function expandMath(kernel: Kernel): Kernel {
+/** `halves`: the target converts no f16 either. */
+export function expandMath(kernel: Kernel, { halves = false } = {}): Kernel {
   let count = 0;
   const fresh = (): string => `m${count++}`;
-  const body = expandAll(kernel.body, fresh);
+  const body = expandAll(kernel.body, halves, fresh);
   return count === 0 ? kernel : { ...kernel, body };
 }
 
-function expandAll(stmts: readonly Stmt[], fresh: () => string): Stmt[] {
+function expandAll(stmts: readonly Stmt[], halves: boolean, fresh: () => string): Stmt[] {
   return stmts.flatMap((s): Stmt[] => {
     const before: Stmt[] = [];
     const hold = (value: Expr): Expr => {
@@ -45,15 +46,17 @@ function expandAll(stmts: readonly Stmt[], fresh: () => string): Stmt[] {
     };
     const go = (e: Expr): Expr => {
       const inner = mapChildren(e, go);
+      if (halves && inner.op === 'half') return fromHalf(inner.a, hold);
+      if (halves && inner.op === 'tohalf') return toHalf(hold(inner.a), hold);
       return expanded.has(inner.op) && 'a' in inner && !('b' in inner)
         ? expand(inner.op as UnaryOp, hold(inner.a), hold) // the set holds unary ops only
         : inner;
     };
     switch (s.kind) {
       case 'loop':
-        return [{ ...s, body: expandAll(s.body, fresh) }];
+        return [{ ...s, body: expandAll(s.body, halves, fresh) }];
       case 'role':
-        return [{ ...s, body: expandAll(s.body, fresh) }];
+        return [{ ...s, body: expandAll(s.body, halves, fresh) }];
       case 'let': {
         const value = go(s.value);
         return [...before, { ...s, value }];
@@ -64,8 +67,8 @@ function expandAll(stmts: readonly Stmt[], fresh: () => string): Stmt[] {
       }
       case 'if': {
         const when = go(s.when);
-        const then = expandAll(s.then, fresh);
-        const otherwise = expandAll(s.otherwise, fresh);
+        const then = expandAll(s.then, halves, fresh);
+        const otherwise = expandAll(s.otherwise, halves, fresh);
         return [...before, { ...s, when, then, otherwise }];
       }
       case 'tile':
@@ -221,4 +224,43 @@ function sinCos(op: 'sin' | 'cos', given: Expr, hold: Hold): Expr {
   const negative = compare('ne', arithmetic('and', turn, int(2)), int(0));
   const signed = hold(select(negative, unary('neg', value), value));
   return wide ? hold(cast(signed, 'f64')) : signed;
+}
+
+/**
+ * Exponent and mantissa move into place, and a multiplication by 2^112 corrects the bias, also of
+ * subnormal numbers; what has the largest exponent gets that of infinity.
+ */
+function fromHalf(x: Expr, hold: Hold): Expr {
+  const upper = x.op === 'shr' && x.b.op === 'const' && x.b.value === 16 ? hold(x.a) : undefined;
+  const word = upper ?? hold(x);
+  const placed = upper
+    ? arithmetic('and', arithmetic('shr', word, int(3)), intLike(x, 0x0fffe000))
+    : arithmetic('shl', arithmetic('and', word, intLike(x, 0x7fff)), int(13));
+  const size = hold(placed);
+  const scaled = bits(mul(bits(size, 'f32'), like(x, 2 ** 112)), 'i32');
+  const infinite = compare('ge', size, intLike(x, 0x0f800000));
+  const magnitude = select(infinite, arithmetic('or', size, intLike(x, 0x7f800000)), scaled);
+  const signed = upper ? word : arithmetic('shl', word, int(16));
+  const sign = arithmetic('and', signed, intLike(x, -2147483648));
+  return bits(arithmetic('or', magnitude, sign), 'f32');
+}
+
+/**
+ * By the bits: half a unit of the last kept place is added, less one where that is even, so that a
+ * carry rounds. Subnormal results are rounded by adding a number whose last place is their unit.
+ */
+function toHalf(x: Expr, hold: Hold): Expr {
+  const word = hold(bits(x, 'i32'));
+  const sign = arithmetic('shr', arithmetic('and', word, intLike(x, -2147483648)), int(16));
+  const size = hold(arithmetic('and', word, intLike(x, 0x7fffffff)));
+  const odd = arithmetic('and', arithmetic('shr', size, int(13)), intLike(x, 1));
+  const rebiased = add(size, intLike(x, ((15 - 127) << 23) + 0xfff));
+  const normal = arithmetic('shr', add(rebiased, odd), int(13));
+  const raised = bits(add(bits(size, 'f32'), like(x, 0.5)), 'i32');
+  const tiny = sub(raised, intLike(x, 0x3f000000));
+  const finite = select(compare('lt', size, intLike(x, 0x38800000)), tiny, normal);
+  const isNaN = compare('gt', size, intLike(x, 0x7f800000));
+  const beyond = select(isNaN, intLike(x, 0x7e00), intLike(x, 0x7c00));
+  const fits = compare('lt', size, intLike(x, 0x47800000));
+  return arithmetic('or', select(fits, finite, beyond), sign);
 }

@@ -55,6 +55,18 @@ export function emitLlvmExpr(c: LlvmContext, e: Expr): string {
       return emitCast(c, e);
     case 'bits':
       return assign(body, `bitcast ${typeOf(e.a)} ${go(e.a)} to ${type}`);
+    case 'half': {
+      const [word, bits] = [go(e.a), of('i16', e.lanes)];
+      const low = assign(body, `trunc ${typeOf(e.a)} ${word} to ${bits}`);
+      const narrow = assign(body, `bitcast ${bits} ${low} to ${of('half', e.lanes)}`);
+      return assign(body, `fpext ${of('half', e.lanes)} ${narrow} to ${type}`);
+    }
+    case 'tohalf': {
+      const [narrow, bits] = [of('half', e.lanes), of('i16', e.lanes)];
+      const near = assign(body, `fptrunc ${typeOf(e.a)} ${go(e.a)} to ${narrow}`);
+      const low = assign(body, `bitcast ${narrow} ${near} to ${bits}`);
+      return assign(body, `zext ${bits} ${low} to ${type}`);
+    }
     case 'fma':
       return intrinsic('fma', e.a, e.b, e.c);
     case 'dot4':

@@ -73,6 +73,8 @@ export function emitExpr(c: ExprContext, e: Expr): string {
     case 'ceil':
     case 'trunc':
       return `(${typeName(e)}.${e.op} ${go(e.a)})`;
+    case 'half':
+    case 'tohalf':
     case 'exp':
     case 'log':
     case 'sin':

@@ -13,7 +13,7 @@ export const watName = (name: string): string => name.replace(/[^A-Za-z0-9_]/g, 
 
 /** Parameters: the address of each tile, the scalars, thread, threads, and the thread's scratch. */
 export function emitKernel(kernel: Kernel, name: string, relaxed: boolean): string {
-  const { body, params, scalars } = expandMath(kernel);
+  const { body, params, scalars } = expandMath(kernel, { halves: true });
   const tiles = new Map<string, Tile>(params.map((t) => [t.name, t]));
   const locals = new Map<string, WasmType>();
   const w = makeWriter();

@@ -1,4 +1,5 @@
 /** Weights from a checkpoint into the layouts of a bundle, a slice at a time. */
+import { halfToFloat } from '../base/half.ts';
 import { invariant } from '../base/invariant.ts';
 import { type DType, bytesOf } from '../base/type.ts';
 import {
@@ -40,15 +41,6 @@ function widened(stored: Uint8Array, dtype: DType): Uint8Array {
     else out[i] = halfToFloat(words[i] ?? 0);
   }
   return new Uint8Array(out.buffer);
-}
-
-export function halfToFloat(h: number): number {
-  const sign = h & 0x8000 ? -1 : 1;
-  const exponent = (h >> 10) & 31;
-  const mantissa = h & 1023;
-  if (exponent === 31) return mantissa === 0 ? sign * Infinity : NaN;
-  if (exponent === 0) return sign * mantissa * 2 ** -24;
-  return sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
 }
 
 /** Views need alignment, which checkpoints do not promise. */

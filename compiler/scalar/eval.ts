@@ -1,4 +1,5 @@
 /** The one table of scalar meaning, in double precision: the interpreters and folding use it. */
+import { halfOf, halfToFloat } from '../base/half.ts';
 import { CompilerBug, present, unreachable } from '../base/invariant.ts';
 import type { ArithmeticOp, CompareOp, Expr, ScalarFn, UnaryOp } from './expr.ts';
 
@@ -21,6 +22,10 @@ export function evaluate(e: Expr, env: ScalarEnv): number {
       return go(e.when) !== 0 ? go(e.a) : go(e.b);
     case 'cast':
       return e.dtype === 'i32' ? saturated(go(e.a)) : go(e.a);
+    case 'half':
+      return halfToFloat(go(e.a));
+    case 'tohalf':
+      return halfOf(go(e.a));
     case 'sum': {
       let total = 0;
       for (let k = 0; k < e.extent; k++) {

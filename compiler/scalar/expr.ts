@@ -57,6 +57,10 @@ export type Expr =
   | (Base & { readonly op: 'cast'; readonly a: Expr })
   /** The same bits under another type of the same width (f32 and i32). */
   | (Base & { readonly op: 'bits'; readonly a: Expr })
+  /** The f16 in the low 16 bits of an i32, as the f32 that equals it. */
+  | (Base & { readonly op: 'half'; readonly a: Expr })
+  /** Bits of the f16 nearest to an f32, in an i32: ties to even, past the largest infinity. */
+  | (Base & { readonly op: 'tohalf'; readonly a: Expr })
   /** a * b + c; whether it rounds once or twice is the target variant's, the same for all of a program. */
   | (Base & { readonly op: 'fma'; readonly a: Expr; readonly b: Expr; readonly c: Expr })
   /** A scalar in every lane. */
@@ -197,6 +201,8 @@ export const bits = (a: Expr, dtype: ScalarType): Expr => ({
   dtype,
   lanes: a.lanes,
 });
+export const half = (a: Expr): Expr => ({ op: 'half', a, dtype: 'f32', lanes: a.lanes });
+export const toHalf = (a: Expr): Expr => ({ op: 'tohalf', a, dtype: 'i32', lanes: a.lanes });
 export const fma = (a: Expr, b: Expr, c: Expr): Expr => ({
   op: 'fma',
   a,

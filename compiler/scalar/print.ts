@@ -80,6 +80,8 @@ export function printExpr(e: Expr, level = 0): string {
       return call(e.dtype, e.a);
     case 'bits':
       return call(`bits_${e.dtype}`, e.a);
+    case 'half': case 'tohalf':
+      return call(e.op, e.a);
     case 'fma':
       return call('fma', e.a, e.b, e.c);
     case 'splat':

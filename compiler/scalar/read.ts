@@ -9,7 +9,9 @@ import {
   type UnaryOp,
   arithmeticOps,
   at,
+  half,
   sumOver,
+  toHalf,
   unaryOps,
 } from './expr.ts';
 import { boolSigns, compareLevel, numberSigns } from './print.ts';
@@ -176,6 +178,10 @@ export function readExpr(text: string, names: ReadonlyMap<string, ScalarType>): 
     if (type) {
       count(1);
       return { op: name.startsWith('bits_') ? 'bits' : 'cast', a, dtype: type, lanes: 1 };
+    }
+    if (name === 'half' || name === 'tohalf') {
+      count(1);
+      return name === 'half' ? half(a) : toHalf(a);
     }
     const arithmetic = arithmeticOps.find((op) => op === name);
     if (arithmetic && b) {

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { nodeFiles } from '../../compiler/cli/node-files.ts';
 import { readCheckpoint } from '../../compiler/8-bundle/checkpoint.ts';
-import { halfOf } from '../../compiler/8-bundle/convert.ts';
+import { halfOf } from '../../compiler/base/half.ts';
 import { toDoubles } from '../../compiler/8-bundle/pack.ts';
 import { packMatrix, quantiseMatrix } from '../../compiler/scalar/quantise.ts';
 import { ggmlTypes, ropeFrequencies } from '../../stdlib/index.ts';
