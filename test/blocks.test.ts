@@ -13,13 +13,8 @@ import {
   planeAt,
 } from '../compiler/5-kernel/blocks.ts';
 import { packBlocks } from '../compiler/8-bundle/pack-blocks.ts';
-import {
-  type MatrixSize,
-  type Stores,
-  decodeMatrix,
-  packMatrix,
-  quantiseMatrix,
-} from '../compiler/scalar/quantise.ts';
+import type { MatrixSize, Stores } from '../compiler/scalar/gather.ts';
+import { decodeMatrix, packMatrix, quantiseMatrix } from '../compiler/scalar/quantise.ts';
 import {
   awq, fp8, fp8Blocks, gptq, int4, int8, mxfp4, q4_0, q4_k, q6_k, q8_0,
 } from '../stdlib/index.ts'; // prettier-ignore

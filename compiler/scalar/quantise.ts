@@ -1,80 +1,11 @@
 /** Schemes at work: stored bits to values, values to stored bits, for any scheme alike. */
-import { codeOf, largestOf, roundEven, valueOf } from '../base/number-format.ts';
+import { bitsOf, codeOf, largestOf, roundEven, valueOf } from '../base/number-format.ts';
 import { type Field, type Level, type QuantScheme, levelsOf } from '../base/scheme.ts';
-
-/** Bytes by the name of the store. */
-export type Stores = Readonly<Record<string, Uint8Array>>;
-
-export interface MatrixSize {
-  readonly n: number;
-  readonly k: number;
-}
+import { type MatrixSize, type Stores, bitAlong, gatherOf, stretchOf } from './gather.ts';
 
 /** Bit in the store of the first bit of a piece, for element (n, k). */
 function bitAt(piece: Field['pieces'][number], n: number, k: number, size: MatrixSize): number {
   return piece.offset + bitAlong(piece, 'n', n, size) + bitAlong(piece, 'k', k, size);
-}
-
-/** What an index of one axis adds: the axes do not meet. */
-function bitAlong(
-  piece: Field['pieces'][number],
-  axis: 'n' | 'k',
-  index: number,
-  size: MatrixSize,
-): number {
-  let rest = index;
-  let bit = 0;
-  for (const d of piece.digits) {
-    if (d.axis !== axis) continue;
-    const digit = d.size === undefined ? rest : rest % d.size;
-    rest = d.size === undefined ? 0 : Math.floor(rest / d.size);
-    const times = d.times ? Math.ceil(size[d.times.axis] / d.times.per) : 1;
-    bit += digit * d.step * times;
-  }
-  return bit;
-}
-
-/** Reads codes of a field, elements in any order; what each index of an axis adds is found once. */
-export function codesOf(
-  field: Field,
-  stores: Stores,
-  size: MatrixSize,
-): (n: number, k: number) => number {
-  const bytes = stores[field.store] ?? new Uint8Array(0);
-  const along = (piece: Field['pieces'][number], axis: 'n' | 'k'): Float64Array =>
-    Float64Array.from({ length: size[axis] }, (_, i) => bitAlong(piece, axis, i, size));
-  const pieces = field.pieces.map((piece) => ({
-    bits: piece.bits,
-    offset: piece.offset,
-    rows: along(piece, 'n'),
-    columns: along(piece, 'k'),
-  }));
-  return (n, k) => {
-    let code = 0;
-    let weight = 1;
-    for (const p of pieces) {
-      const at = p.offset + (p.rows[n] ?? 0) + (p.columns[k] ?? 0);
-      code += weight * bitsAt(bytes, at, p.bits);
-      weight *= 2 ** p.bits;
-    }
-    return code;
-  };
-}
-
-/** `count` bits, at most 32, from bit `at` on. */
-function bitsAt(bytes: Uint8Array, at: number, count: number): number {
-  let byte = Math.floor(at / 8);
-  let value = 0;
-  let weight = 1;
-  let left = count;
-  for (let skip = at % 8; left > 0; skip = 0) {
-    const taken = Math.min(8 - skip, left);
-    const part = ((bytes[byte++] ?? 0) >> skip) & (2 ** taken - 1);
-    value += part * weight;
-    weight *= 2 ** taken;
-    left -= taken;
-  }
-  return value;
 }
 
 function writeCode(
@@ -100,33 +31,72 @@ function writeCode(
   }
 }
 
+/** Calls back with each column of a row, columns rising, and the number there. */
+type RowReader = (n: number, visit: (k: number, value: number) => void) => void;
+
+/** Rows that are read together, and columns whose places are found once where they repeat. */
+const together = 16;
+const repeating = 256;
+
+/** Numbers of a field that `group` columns share. */
+function rowReader(field: Field, stores: Stores, size: MatrixSize, group: number): RowReader {
+  const groups = Math.ceil(size.k / group);
+  const unit = repeating % group === 0 ? repeating : groups * group;
+  const stretch = stretchOf(field, size, unit);
+  const bits = bitsOf(field.format);
+  const cells = Array.from({ length: stretch / group }, (_, i) => ({
+    at: i,
+    parts: [{ k: i * group, from: 0, bits, to: 0 }],
+  }));
+  const gather = gatherOf(field, stores, size, stretch, cells);
+  const codes = new Int32Array(together * groups);
+  const { format } = field;
+  const table = bits <= 8 ? Float64Array.from({ length: 2 ** bits }, (_, c) => valueOf(format, c)) : undefined; // prettier-ignore
+  let held = -1;
+  return (n, visit) => {
+    const first = n - (n % together);
+    if (held !== first) {
+      held = first;
+      codes.fill(0);
+      const rows = { first, count: Math.min(together, size.n - first), step: groups };
+      for (let s = 0; s * stretch < size.k; s++) gather.run(codes, (s * stretch) / group, rows, s);
+    }
+    const own = (n - first) * groups;
+    for (let i = 0; i < groups; i++) {
+      const code = codes[own + i] ?? 0;
+      const value = table ? (table[code] ?? 0) : valueOf(format, code >>> 0);
+      const end = Math.min((i + 1) * group, size.k);
+      for (let k = i * group; k < end; k++) visit(k, value);
+    }
+  };
+}
+
+const levelReader = (level: Level, stores: Stores, size: MatrixSize): RowReader =>
+  rowReader(level, stores, size, level.group.k === 0 ? size.k : level.group.k);
+
 /** The matrix [n, k] that the stores hold, row by row, in double precision. */
 export function decodeMatrix(scheme: QuantScheme, stores: Stores, size: MatrixSize): Float64Array {
   const out = new Float64Array(size.n * size.k);
-  type Read = (n: number, k: number) => number;
-  const reader = (f: Field): Read => {
-    const code = codesOf(f, stores, size);
-    return (n, k) => valueOf(f.format, code(n, k));
-  };
-  const product = (readers: readonly Read[], n: number, k: number): number =>
-    readers.reduce((x, read) => x * read(n, k), 1);
   const { zero } = scheme;
-  const codes = reader(scheme.codes);
-  const scales = scheme.scales.map(reader);
-  const shifts = zero.kind === 'integer' ? reader(zero.field) : undefined;
+  const all = (levels: readonly Level[]) => levels.map((l) => levelReader(l, stores, size));
+  const codes = rowReader(scheme.codes, stores, size, 1);
+  const scales = all(scheme.scales);
+  const shifts = zero.kind === 'integer' ? all([zero.field]) : [];
   const added = zero.kind === 'integer' ? zero.add : 0;
-  const minima = zero.kind === 'minimum' ? zero.levels.map(reader) : undefined;
+  const minima = zero.kind === 'minimum' ? all(zero.levels) : [];
+  const [scale, low] = [new Float64Array(size.k), new Float64Array(size.k)];
   for (let n = 0; n < size.n; n++) {
-    for (let k = 0; k < size.k; k++) {
-      const code = codes(n, k) + scheme.offset;
-      const shift = shifts ? shifts(n, k) + added : 0;
-      const low = minima ? product(minima, n, k) : 0;
-      out[n * size.k + k] = product(scales, n, k) * (code - shift) - low;
-    }
+    const row = out.subarray(n * size.k, (n + 1) * size.k);
+    codes(n, (k, code) => void (row[k] = code + scheme.offset));
+    for (const shift of shifts) shift(n, (k, z) => void (row[k] = (row[k] ?? 0) - (z + added)));
+    scale.fill(1);
+    for (const level of scales) level(n, (k, s) => void (scale[k] = (scale[k] ?? 0) * s));
+    low.fill(minima.length > 0 ? 1 : 0);
+    for (const level of minima) level(n, (k, m) => void (low[k] = (low[k] ?? 0) * m));
+    for (let k = 0; k < size.k; k++) row[k] = (scale[k] ?? 0) * (row[k] ?? 0) - (low[k] ?? 0);
   }
   return out;
 }
-
 /** What a scheme makes of a matrix: codes and scales, kept by group. */
 export interface Quantised {
   /** One code an element, row by row, as the codes' format numbers them. */
