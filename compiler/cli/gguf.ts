@@ -7,6 +7,7 @@ import { type Files, joinFile } from '../8-bundle/files.ts';
 import { readGguf } from '../8-bundle/gguf.ts';
 import type { TensorEntry } from '../8-bundle/safetensors.ts';
 import { numbersOf, readTensor } from '../8-bundle/tensor.ts';
+import { ranges } from '../../stdlib/families/config.ts';
 import { ggufModel, ropeDivisors } from '../../stdlib/gguf/model.ts';
 import { ggufTokenizer } from '../../stdlib/gguf/tokenizer.ts';
 import { ggmlTypes } from '../../stdlib/precision/index.ts';
@@ -25,19 +26,36 @@ export async function openGguf(
     ...(divisors ? { divisors: await readFloats(files, divisors) } : {}),
   });
   const tensors = new Map<string, TensorEntry>();
+  const add = (name: string, t: TensorEntry): void => {
+    if (tensors.has(name)) {
+      throw new CheckpointError('checkpoint/duplicate', `${path}: two tensors are ${name}`);
+    }
+    tensors.set(name, t);
+  };
   for (const [name, t] of stored) {
     if (name === ropeDivisors) continue;
     const own = rename(name);
-    if (tensors.has(own)) {
-      throw new CheckpointError('checkpoint/duplicate', `${path}: two tensors are ${own}`);
-    }
     const heads = pairedHeads(name);
-    tensors.set(own, heads === undefined ? t : { ...t, rows: { kind: 'paired', heads } });
+    if (own.stacked) sliced(name, t).forEach((part, i) => add(own.name.replace('*', `${i}`), part));
+    else add(own.name, heads === undefined ? t : { ...t, rows: { kind: 'paired', heads } });
   }
   const folder = dirname(path);
   const beside = (await files.size(joinFile(folder, 'tokenizer.json'))) !== undefined;
   const own = beside ? {} : { texts: ggufTokenizer(path, metadata) };
   return { bound, checkpoint: { folder, tensors, ...own } };
+}
+
+/** One tensor for each index of the first axis: they follow each other in the file. */
+function sliced(name: string, t: TensorEntry): readonly TensorEntry[] {
+  const [count = 0, ...shape] = t.shape;
+  if (count > ranges.experts.max) {
+    throw new CheckpointError(
+      'checkpoint/shape',
+      `${t.file}: ${name} has ${count} experts; at most ${ranges.experts.max}`,
+    );
+  }
+  const bytes = t.bytes / count;
+  return Array.from({ length: count }, (_, i) => ({ ...t, shape, offset: t.offset + i * bytes, bytes })); // prettier-ignore
 }
 
 async function readFloats(files: Files, t: TensorEntry): Promise<readonly number[]> {

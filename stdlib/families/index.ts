@@ -4,8 +4,10 @@ import { deepseek } from './deepseek.ts';
 import type { Family } from './family.ts';
 import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
+import { mixtral } from './mixtral.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
+import { qwen3Moe } from './qwen3-moe.ts';
 import { smallthinker } from './smallthinker.ts';
 import { step3 } from './step3.ts';
 
@@ -14,6 +16,8 @@ export const families: readonly Family[] = [
   mistral,
   qwen2,
   qwen3,
+  mixtral,
+  qwen3Moe,
   step3,
   smallthinker,
   deepseek,

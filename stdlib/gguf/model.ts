@@ -1,19 +1,50 @@
 /** GGUF files of the decoder's families: names and metadata as Hugging Face folders have them. */
 import { type BoundModel, ConfigError, type GgufValue } from '../../compiler/index.ts';
+import { ranges } from '../families/config.ts';
 import { modelOf } from '../families/index.ts';
 
 interface Architecture {
   /** What `general.architecture` says. */
   readonly name: string;
-  readonly modelType: string;
   /** Rows of q and k are stored as pairs that rotate, head by head. */
   readonly paired: boolean;
+  /** The `model_type` of files without experts, and what those with experts are, where there are such. */
+  readonly dense?: string;
+  readonly mixture?: Mixture;
 }
 
+/** What a model with experts is called, and the modules of its layers. */
+interface Mixture {
+  readonly modelType: string;
+  /** `*` for the expert: files keep experts in one tensor. */
+  readonly modules: Readonly<Record<string, string>>;
+}
+
+const mixtral: Mixture = {
+  modelType: 'mixtral',
+  modules: {
+    ffn_gate_inp: 'block_sparse_moe.gate',
+    ffn_gate_exps: 'block_sparse_moe.experts.*.w1',
+    ffn_down_exps: 'block_sparse_moe.experts.*.w2',
+    ffn_up_exps: 'block_sparse_moe.experts.*.w3',
+  },
+};
+
+const qwenMixture: Mixture = {
+  modelType: 'qwen3_moe',
+  modules: {
+    ffn_gate_inp: 'mlp.gate',
+    ffn_gate_exps: 'mlp.experts.*.gate_proj',
+    ffn_up_exps: 'mlp.experts.*.up_proj',
+    ffn_down_exps: 'mlp.experts.*.down_proj',
+  },
+};
+
 const architectures: readonly Architecture[] = [
-  { name: 'llama', modelType: 'llama', paired: true },
-  { name: 'qwen2', modelType: 'qwen2', paired: false },
-  { name: 'qwen3', modelType: 'qwen3', paired: false },
+  { name: 'llama', paired: true, dense: 'llama', mixture: mixtral },
+  { name: 'qwen2', paired: false, dense: 'qwen2' },
+  { name: 'qwen3', paired: false, dense: 'qwen3' },
+  { name: 'qwen3moe', paired: false, mixture: qwenMixture },
 ];
 
 /** Modules outside of layers, and those of layers, `blk.N.` before the first and `model.layers.N.` before the second. */
@@ -41,8 +72,11 @@ export const ropeDivisors = 'rope_freqs.weight';
 
 export interface GgufModel {
   readonly bound: BoundModel;
-  /** The name that the model's weights have for a tensor of the file; others stay. */
-  rename(name: string): string;
+  /**
+   * The name that the model's weights have for a tensor of the file; others stay. `stacked`: it is
+   * one name for each index of the tensor's first axis, which stands where the name has `*`.
+   */
+  rename(name: string): { readonly name: string; readonly stacked: boolean };
   /** Heads whose rows a tensor of the file stores as pairs; undefined where rows are in order. */
   pairedHeads(name: string): number | undefined;
 }
@@ -72,7 +106,7 @@ export function ggufModel(from: GgufDescription): GgufModel {
   const bound = modelOf(config, file);
   return {
     bound: from.divisors ? stretched(bound, from.divisors, file) : bound,
-    rename,
+    rename: (name) => renamed(name, architecture.mixture?.modules ?? {}),
     pairedHeads(name) {
       const part = architecture.paired ? /^blk\.\d+\.attn_([qk])\.(weight|bias)$/.exec(name)?.[1] : undefined; // prettier-ignore
       if (part === undefined) return undefined;
@@ -82,18 +116,22 @@ export function ggufModel(from: GgufDescription): GgufModel {
   };
 }
 
-function rename(name: string): string {
+function renamed(
+  name: string,
+  experts: Mixture['modules'],
+): { readonly name: string; readonly stacked: boolean } {
   const [, layer, module = '', kind = ''] = /^(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)$/.exec(name) ?? []; // prettier-ignore
-  const table = layer === undefined ? outside : ofLayers;
+  const table = layer === undefined ? outside : { ...ofLayers, ...experts };
   const own = Object.hasOwn(table, module) ? table[module] : undefined;
-  if (own === undefined) return name;
-  return `${layer === undefined ? '' : `model.layers.${layer}.`}${own}.${kind}`;
+  if (own === undefined) return { name, stacked: false };
+  const prefix = layer === undefined ? '' : `model.layers.${layer}.`;
+  return { name: `${prefix}${own}.${kind}`, stacked: own.includes('*') };
 }
 
 /** The metadata as the `config.json` that the same model has; its fields are checked by who reads it. */
 function configOf(
   { file, metadata, shapes }: GgufDescription,
-  { name, modelType }: Architecture,
+  { name, dense, mixture }: Architecture,
 ): Readonly<Record<string, unknown>> {
   const get = (key: string): GgufValue | undefined => metadata.get(`${name}.${key}`);
   const reject = (key: string, expected: string): never => {
@@ -102,7 +140,10 @@ function configOf(
       `${file}: ${name}.${key} is ${show(get(key))}: expected ${expected}`,
     );
   };
-  if ((get('expert_count') ?? 0) !== 0) reject('expert_count', 'no experts');
+  const experts = get('expert_count') ?? 0;
+  const modelType = experts === 0 ? dense : mixture?.modelType;
+  if (modelType === undefined)
+    reject('expert_count', dense === undefined ? 'experts' : 'no experts');
   const [width, heads] = [get('embedding_length'), get('attention.head_count')];
   if (typeof width !== 'number') return reject('embedding_length', 'a number');
   if (typeof heads !== 'number') return reject('attention.head_count', 'a number');
@@ -134,8 +175,34 @@ function configOf(
     mlp_bias: shapes.has('blk.0.ffn_gate.bias'),
     bos_token_id: bos,
     eos_token_id: ends,
+    ...(experts === 0 ? {} : mixtureOf(shapes, get, reject)),
   };
 }
+
+/** Fields of configs with experts. Families that always have some of these ignore them. */
+function mixtureOf(
+  shapes: GgufDescription['shapes'],
+  get: (key: string) => GgufValue | undefined,
+  reject: (key: string, expected: string) => never,
+): Readonly<Record<string, unknown>> {
+  if ((get('expert_shared_count') ?? 0) !== 0) reject('expert_shared_count', 'no shared experts');
+  if ((get('expert_gating_func') ?? softmaxGate) !== softmaxGate) reject('expert_gating_func', `${softmaxGate}, softmax`); // prettier-ignore
+  if (![0, 1].some((s) => s === (get('expert_weights_scale') ?? 1))) reject('expert_weights_scale', '1'); // prettier-ignore
+  const depth = get('block_count');
+  const layers = Array.from({ length: typeof depth === 'number' ? Math.min(depth, ranges.depth.max) : 0 }, (_, l) => l); // prettier-ignore
+  return {
+    num_experts: get('expert_count'),
+    num_local_experts: get('expert_count'),
+    num_experts_per_tok: get('expert_used_count'),
+    moe_intermediate_size: get('expert_feed_forward_length'),
+    // Files do not say so: the architectures that are read here divide by the sum.
+    norm_topk_prob: true,
+    mlp_only_layers: layers.filter((l) => !shapes.has(`blk.${l}.ffn_gate_inp.weight`)),
+  };
+}
+
+/** `expert_gating_func`. */
+const softmaxGate = 1;
 
 function scalingOf(
   get: (key: string) => GgufValue | undefined,

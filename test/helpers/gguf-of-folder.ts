@@ -16,6 +16,8 @@ const modules: readonly (readonly [theirs: string, file: string])[] = [
   ['self_attn.o_proj', 'attn_output'],
   ['self_attn.q_norm', 'attn_q_norm'],
   ['self_attn.k_norm', 'attn_k_norm'],
+  ['mlp.gate.', 'ffn_gate_inp.'],
+  ['block_sparse_moe.gate.', 'ffn_gate_inp.'],
   ['mlp.gate_proj', 'ffn_gate'],
   ['mlp.up_proj', 'ffn_up'],
   ['mlp.down_proj', 'ffn_down'],
@@ -25,6 +27,18 @@ const modules: readonly (readonly [theirs: string, file: string])[] = [
   ['model.norm', 'output_norm'],
   ['lm_head', 'output'],
 ];
+
+/** `expert` names the tensor of one expert; the file has all of a layer in one. */
+const expert = /^model\.layers\.(\d+)\.(?:mlp|block_sparse_moe)\.experts\.(\d+)\.(\w+)\.weight$/;
+const ofExperts: Readonly<Record<string, string>> = {
+  gate_proj: 'ffn_gate_exps', up_proj: 'ffn_up_exps', down_proj: 'ffn_down_exps',
+  w1: 'ffn_gate_exps', w3: 'ffn_up_exps', w2: 'ffn_down_exps',
+}; // prettier-ignore
+/** What the converter calls the families whose names differ. */
+const architectureOf: Readonly<Record<string, string>> = {
+  mixtral: 'llama',
+  qwen3_moe: 'qwen3moe',
+};
 
 function nameOf(theirs: string): string {
   const inside = theirs.replace(/^model\.layers\.(\d+)\./, 'blk.$1.');
@@ -61,22 +75,38 @@ function packed(type: number, x: Float64Array, shape: readonly number[]): Uint8A
   return stores['blocks'] ?? new Uint8Array(0);
 }
 
+const typeFor = (type: number, shape: readonly number[]): number =>
+  shape.length === 2 && (shape[1] ?? 0) % (ggmlTypes.get(type)?.elements ?? 1) === 0 ? type : 0;
+
 /** Matrices in the type `type` (`enum ggml_type`) where their rows allow it, all else in F32. */
 export async function ggufOfFolder(folder: string, type: number): Promise<GgufFile> {
   const config = readJson(join(folder, 'config.json')) as Record<string, never>;
   const rope = (config['rope_parameters'] ?? {}) as Record<string, number | string>;
-  const [arch, heads, kv, head] = [config['model_type'], config['num_attention_heads'], config['num_key_value_heads'], config['head_dim']] as unknown as [string, number, number, number | undefined]; // prettier-ignore
+  const [modelType, heads, kv, head] = [config['model_type'], config['num_attention_heads'], config['num_key_value_heads'], config['head_dim']] as unknown as [string, number, number, number | undefined]; // prettier-ignore
+  const arch = architectureOf[modelType] ?? modelType;
   const { tensors } = await readCheckpoint(nodeFiles, folder);
   const out: GgufTensor[] = [];
+  const stacks = new Map<string, { shape: readonly number[]; parts: Float64Array[] }>();
   for (const [theirs, t] of tensors) {
     const stored = await nodeFiles.read(t.file, t.offset, t.bytes);
     const x = toDoubles(stored, t.dtype === 'BF16' ? 'bf16' : t.dtype === 'F16' ? 'f16' : 'f32');
+    const [, layer, number = '', module = ''] = expert.exec(theirs) ?? [];
+    if (layer !== undefined) {
+      const stack = `blk.${layer}.${ofExperts[module]}.weight`;
+      const { parts } = stacks.get(stack) ?? stacks.set(stack, { shape: t.shape, parts: [] }).get(stack) ?? { parts: [] }; // prettier-ignore
+      parts[Number(number)] = x;
+      continue;
+    }
     const name = nameOf(theirs);
     const groups = /attn_q\./.test(name) ? heads : /attn_k\./.test(name) ? kv : 0;
     const own = arch === 'llama' && groups > 0 ? permuted(x, t.shape[0] ?? 0, groups) : x;
-    const matrix = t.shape.length === 2 && (t.shape[1] ?? 0) % (ggmlTypes.get(type)?.elements ?? 1) === 0; // prettier-ignore
-    const as = matrix ? type : 0;
+    const as = name.includes('ffn_gate_inp') ? 0 : typeFor(type, t.shape);
     out.push({ name, type: as, shape: t.shape, bytes: packed(as, own, t.shape) });
+  }
+  for (const [name, { shape, parts }] of stacks) {
+    const as = typeFor(type, shape);
+    const bytes = Buffer.concat(parts.map((x) => packed(as, x, shape)));
+    out.push({ name, type: as, shape: [parts.length, ...shape], bytes });
   }
   const number = (field: string): number => Number(config[field]);
   const dims = head ?? number('hidden_size') / heads;
@@ -103,5 +133,10 @@ export async function ggufOfFolder(folder: string, type: number): Promise<GgufFi
     'tokenizer.ggml.bos_token_id': { u32: number('bos_token_id') },
     'tokenizer.ggml.eos_token_id': { u32: number('eos_token_id') },
   };
+  if (stacks.size > 0) {
+    meta[`${arch}.expert_count`] = { u32: number('num_local_experts') };
+    meta[`${arch}.expert_used_count`] = { u32: number('num_experts_per_tok') };
+    if (config['moe_intermediate_size'] !== undefined) meta[`${arch}.expert_feed_forward_length`] = { u32: number('moe_intermediate_size') }; // prettier-ignore
+  }
   return { metadata: meta, tensors: out };
 }

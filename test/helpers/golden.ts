@@ -19,6 +19,8 @@ export const goldenNames = [
   'smallthinker_4b',
   'deepseek_v2',
   'deepseek_v3',
+  'qwen3_moe',
+  'mixtral',
 ] as const;
 
 export interface Golden {
