@@ -31,15 +31,35 @@ import type { Checkpoint } from './8-bundle/checkpoint.ts';
 import type { Files } from './8-bundle/files.ts';
 
 export interface CompileOptions {
-  readonly target: string;
+  /** Targets of the bundle: names, or one text with commas between them. */
+  readonly target: string | readonly string[];
   /** Largest step; rows default to what 16 MiB of logits allow, at most `tokens`. */
   readonly limits?: Partial<Limits>;
   /** Behind the model's own. */
   readonly sheets?: readonly SheetSource[];
   /** Told of each graph rewrite that fired. */
   readonly onRewrite?: (rule: string, before: Graph, after: Graph) => void;
+  /** Told what is begun, in words. */
+  readonly onStep?: (what: string) => void;
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
+}
+
+/** What a bundle can hold a program for. */
+export const bundleTargets = ['wasm', 'native'] as const;
+export type BundleTarget = (typeof bundleTargets)[number];
+
+/** Each once. Throws TargetError for a name that is no target, and where there is none. */
+export function readTargets(target: CompileOptions['target']): readonly BundleTarget[] {
+  const names = typeof target === 'string' ? target.split(',').map((t) => t.trim()) : target;
+  const wrong = names.find((n) => !bundleTargets.some((t) => t === n));
+  if (wrong !== undefined || names.length === 0) {
+    throw new TargetError(
+      'target/unknown',
+      `no target ${wrong ?? 'at all'} to compile for; there are ${bundleTargets.join(' and ')}`,
+    );
+  }
+  return bundleTargets.filter((t) => names.includes(t));
 }
 
 /** A model's meaning: the simplified graph, and where its weights are. */
@@ -177,21 +197,24 @@ export async function compile(
   out: string,
   options: CompileOptions,
 ): Promise<Compiled> {
-  if (options.target !== 'wasm') {
+  const targets = readTargets(options.target);
+  if (targets.includes('native') && !source.native) {
     throw new TargetError(
-      'target/unknown',
-      `no target ${options.target} to compile for; there is wasm`,
+      'target/tools',
+      'native code is made with tools of LLVM 14, which the caller did not bring',
     );
   }
   const compiled = compileProgram(bound, checkpoint, options);
   mustHaveKernels(present(compiled.weights), checkpoint);
-  await writeBundle(compiled.program, present(compiled.weights), checkpoint, files, out, {
+  const programs = Object.fromEntries(targets.map((t) => [t, compiled.program]));
+  await writeBundle(programs, present(compiled.weights), checkpoint, files, out, {
     ...source,
     ...(bound.context === undefined ? {} : { context: bound.context }),
     ...(bound.bos === undefined ? {} : { bos: bound.bos }),
     eos: bound.eos ?? [],
     vocab: vocabOf(compiled.model),
     graph: compiled.graph,
+    ...(options.onStep ? { onStep: options.onStep } : {}),
     ...(options.onProgress ? { onProgress: options.onProgress } : {}),
     ...(options.signal ? { signal: options.signal } : {}),
   });

@@ -1,22 +1,10 @@
 /** Byte products: the kernel interpreter, wasm and native code against plain arithmetic. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Kernel } from '../compiler/5-kernel/kernel.ts';
-import { loop, store } from '../compiler/5-kernel/statements.ts';
-import { type Dot4, load, variable } from '../compiler/scalar/expr.ts';
-import { inNative, inWasm, interpreted, kernelOver, lacksNative } from './helpers/one-kernel.ts';
+import type { Dot4 } from '../compiler/scalar/expr.ts';
+import { dotKernel, inNative, inWasm, interpreted, lacksNative } from './helpers/one-kernel.ts';
 
 const words = 32;
-
-/** c[i] += dot4(a[i], b[i]), some lanes at a time. */
-function kernelOf(variant: Dot4, lanes = 4): Kernel {
-  const i = variable('i');
-  const [a, b, c] = ['a', 'b', 'c'].map((t) => load(t, i, 'i32', lanes));
-  if (!a || !b || !c) throw new Error('three tiles');
-  const value = { op: 'dot4', variant, a, b, c, dtype: 'i32', lanes } as const;
-  const body = [loop('i', 0, words, [store('c', i, value)], 'vector', lanes)];
-  return kernelOver({ a: 'i32', b: 'i32', c: 'i32' }, body);
-}
 
 /** By bytes, as the variants' names say. */
 function expected(variant: Dot4, a: Int8Array, b: Int8Array, c: Int32Array): number[] {
@@ -41,7 +29,7 @@ const sumsIn = (memory: Uint8Array): number[] => [
 ];
 
 describe.each(['u8s8', 's8s8', 'i8i7'] as const)('%s', (variant) => {
-  const kernel = kernelOf(variant);
+  const kernel = dotKernel(words, variant);
   const byte = fc.oneof(fc.integer({ min: -128, max: 127 }), fc.constantFrom(-128, -1, 0, 127));
   const seven = fc.oneof(fc.integer({ min: 0, max: 127 }), fc.constantFrom(0, 127));
   const many = <T extends fc.Arbitrary<number>>(of: T, count: number) =>
@@ -74,7 +62,11 @@ describe.each(['u8s8', 's8s8', 'i8i7'] as const)('%s', (variant) => {
       async (lanes) => {
         const cases = fc.sample(inputs, 5);
         const memories = cases.map(({ a, b, c }) => memoryOf(a, b, c));
-        const ran = await inNative({ os: 'linux', isa }, kernelOf(variant, lanes), memories);
+        const ran = await inNative(
+          { os: 'linux', isa },
+          dotKernel(words, variant, lanes),
+          memories,
+        );
         const found = ran.map(sumsIn);
         cases.forEach(({ a, b, c }, i) => expect(found[i]).toEqual(expected(variant, a, b, c)));
       },

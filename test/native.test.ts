@@ -1,14 +1,10 @@
-/** The native target's code against the kernel interpreter, and its objects for other systems. */
-import { execFileSync } from 'node:child_process';
+/** The native target's code against the kernel interpreter. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { nodeFiles } from '../compiler/cli/node-files.ts';
-import { compileProgram } from '../compiler/compile.ts';
-import { readCheckpoint } from '../compiler/8-bundle/checkpoint.ts';
-import { type LlvmVariant, emitLlvm } from '../compiler/7-emit/llvm.ts';
+import type { LlvmVariant } from '../compiler/7-emit/llvm.ts';
 import { deviationOf, maxError } from './helpers/golden.ts';
 import { runKernels } from './helpers/kernel-run.ts';
-import { missingTools, nativeRunner, objectOf } from './helpers/native-run.ts';
+import { missingTools, nativeRunner } from './helpers/native-run.ts';
 import { type RandomShape, randomCheckpoint } from './helpers/random-checkpoint.ts';
 
 const missing = missingTools();
@@ -50,31 +46,3 @@ describe.each(['avx2', 'avx512'] as const)('%s', (isa) => {
     60_000,
   );
 });
-
-const formats = { linux: /ELF|elf64/, macos: /Mach-O/, windows: /COFF/ };
-const instruction = { avx2: /vfmadd.*ymm|vfmadd.*xmm/, avx512: /vfmadd/, arm64: /fmla/ };
-
-test
-  .skipIf(skipTools !== '')
-  .each(
-    (['linux', 'macos', 'windows'] as const).flatMap((os) =>
-      (['avx2', 'avx512', 'arm64'] as const).map((isa) => ({ os, isa })),
-    ),
-  )(
-  `an object for $os, $isa, that needs nothing ${skipTools}`,
-  async (variant) => {
-    const checkpoint = await readCheckpoint(nodeFiles, folder);
-    const { program } = compileProgram(bound, checkpoint, { limits: { tokens: 4, rows: 4 } });
-    const object = await objectOf(emitLlvm(program, variant), variant);
-    const tool = (name: string, ...args: string[]): string =>
-      execFileSync(name, [...args, object], { encoding: 'utf8', maxBuffer: 1 << 28 });
-    expect(tool('llvm-readobj-14', '--file-headers')).toMatch(formats[variant.os]);
-    expect(tool('llvm-objdump-14', '-d')).toMatch(instruction[variant.isa]);
-    const symbols = tool('llvm-objdump-14', '-t').split('\n');
-    expect(symbols.some((l) => /\b_?step$/.test(l))).toBe(true);
-    const undefinedOnes =
-      variant.os === 'windows' ? /\(sec\s+0\).*\s(\S+)$/ : /\*UND\*\s*\S*\s*(\S+)$/;
-    expect(symbols.flatMap((l) => undefinedOnes.exec(l)?.[1] ?? [])).toEqual([]);
-  },
-  60_000,
-);

@@ -48,7 +48,7 @@ export function emitLlvm(program: Program, variant: LlvmVariant): string {
   );
   const step = emitStep(program, names, declared, variant);
   const attributes = [
-    'nounwind "no-builtins" "no-stack-arg-probe" "frame-pointer"="none"',
+    'nounwind "no-builtins" "frame-pointer"="none"',
     `"target-features"="${targetFeatures[variant.isa]}"`,
     ...(variant.isa === 'avx512' ? ['"prefer-vector-width"="512"'] : []),
   ];
@@ -56,6 +56,7 @@ export function emitLlvm(program: Program, variant: LlvmVariant): string {
     `; ${program.name}: one step, run by every thread of the team`,
     `target triple = "${llvmTriple(variant)}"`,
     '',
+    ...(variant.os === 'windows' ? [stackProbes[features.arch]] : []),
     ...kernels,
     emitBarrier(variant, features.arch),
     step,
@@ -63,6 +64,47 @@ export function emitLlvm(program: Program, variant: LlvmVariant): string {
     `attributes #0 = { ${attributes.join(' ')} }`,
     '',
   ].join('\n');
+}
+
+/**
+ * Windows gives a stack page by page, so code with a frame of more than a page calls a function of
+ * the C runtime that touches each: these are it, for there is no C runtime here.
+ */
+const stackProbes = {
+  // rax: bytes; every register is kept.
+  x64: assembly(`___chkstk_ms:
+    pushq %rcx
+    pushq %rax
+    leaq 24(%rsp), %rcx
+    1: cmpq $4096, %rax
+    jb 2f
+    subq $4096, %rcx
+    orq $0, (%rcx)
+    subq $4096, %rax
+    jmp 1b
+    2: subq %rax, %rcx
+    orq $0, (%rcx)
+    popq %rax
+    popq %rcx
+    ret`),
+  // x15: units of 16 bytes, kept; x16 and x17 are free to use.
+  arm64: assembly(`__chkstk:
+    lsl x16, x15, #4
+    mov x17, sp
+    1: cmp x16, #4096
+    b.lo 2f
+    sub x17, x17, #4096
+    ldr xzr, [x17]
+    sub x16, x16, #4096
+    b 1b
+    2: sub x17, x17, x16
+    ldr xzr, [x17]
+    ret`),
+} as const;
+
+function assembly(text: string): string {
+  const lines = ['.text', '.p2align 4', ...text.split('\n').map((l) => l.trim())];
+  return lines.map((l) => `module asm "${l}"\n`).join('');
 }
 
 function wordAt(body: LlvmBody, word: number): string {

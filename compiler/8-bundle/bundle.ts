@@ -1,41 +1,45 @@
-/** A program and its weights as a bundle folder. */
-import {
-  type FileEntry,
-  type Manifest,
-  type WasmProgram,
-  manifestVersion,
-} from '../../runtime/manifest.ts';
+/** Programs and their weights as a bundle folder. */
+import { type FileEntry, type Manifest, manifestVersion } from '../../runtime/manifest.ts';
+import { invariant, present } from '../base/invariant.ts';
 import { nameAt } from '../2-model/model.ts';
 import type { BoundWeights } from '../2-model/bind-weights.ts';
 import { costOf } from '../3-graph/cost.ts';
 import type { Graph } from '../3-graph/graph.ts';
 import type { Program } from '../6-program/program.ts';
-import { assembleWasm, emitWasm } from '../7-emit/wasm.ts';
+import type { NativeTools } from '../7-emit/native.ts';
 import { blockEntries } from '../5-kernel/attend.ts';
 import { packedBytes } from '../5-kernel/layout.ts';
 import { type Checkpoint, readCompanion } from './checkpoint.ts';
 import { type Files, joinFile } from './files.ts';
+import { type WriteOptions, writeNative, writeWasm } from './programs.ts';
 import { page, streamWeights } from './weights.ts';
 
 /** What a bundle takes from beside the model. */
 export interface BundleSource {
   /** Version of the compiler, for the manifest. */
   readonly compiler: string;
+  /** What makes native code; only that target needs it. */
+  readonly native?: NativeTools;
 }
 
-export interface BundleOptions extends BundleSource {
+/** The step for each target; all place weights and states alike, for there is one copy of them. */
+export interface BundlePrograms {
+  readonly wasm?: Program;
+  readonly native?: Program;
+}
+
+export interface BundleOptions extends BundleSource, WriteOptions {
   readonly vocab: number;
   readonly context?: number;
   readonly bos?: number;
   readonly eos: readonly number[];
   readonly graph: Graph;
   readonly onProgress?: (done: number, total: number) => void;
-  readonly signal?: AbortSignal;
 }
 
 /** Written under a temporary name and moved into place; nothing is left behind on failure. */
 export async function writeBundle(
-  program: Program,
+  programs: BundlePrograms,
   weights: BoundWeights,
   checkpoint: Checkpoint,
   files: Files,
@@ -45,7 +49,7 @@ export async function writeBundle(
   const folder = out.replace(/\/+$/, '');
   const partial = `${folder}.partial-${Math.random().toString(36).slice(2, 10)}`;
   try {
-    await writeAll(program, weights, checkpoint, files, partial, options);
+    await writeAll(programs, weights, checkpoint, files, partial, options);
     options.signal?.throwIfAborted();
     await files.replace(partial, folder);
   } catch (e) {
@@ -55,13 +59,14 @@ export async function writeBundle(
 }
 
 async function writeAll(
-  program: Program,
+  programs: BundlePrograms,
   weights: BoundWeights,
   checkpoint: Checkpoint,
   files: Files,
   folder: string,
   options: BundleOptions,
 ): Promise<void> {
+  const program = commonOf(programs);
   const entries: Record<string, FileEntry> = {};
   const put = async (name: string, bytes: Uint8Array): Promise<string> => {
     entries[name] = { bytes: bytes.byteLength, sha256: await sha256(bytes) };
@@ -69,7 +74,11 @@ async function writeAll(
     return name;
   };
   const text = (s: string): Uint8Array => new TextEncoder().encode(s);
-  const wasm = await writePrograms(program, put, options.signal);
+  const wasm = programs.wasm && (await writeWasm(programs.wasm, put, options));
+  const native =
+    programs.native &&
+    (await writeNative(programs.native, present(options.native, 'native tools'), put, options));
+  options.onStep?.('weights');
   const shards: Manifest['weights']['shards'][number][] = [];
   const sink = async (bytes: Uint8Array, offset: number): Promise<void> => {
     const name = `weights/${(await sha256(bytes)).slice(0, 24)}.bin`;
@@ -112,7 +121,7 @@ async function writeAll(
         stride,
       })),
     },
-    programs: { wasm },
+    programs: { ...(wasm ? { wasm } : {}), ...(native ? { native } : {}) },
     ...(tokenizer ? { tokenizer } : {}),
     cost: { flopsPerToken: decode.flops, weightBytesPerToken: decode.weightBytes },
   };
@@ -120,6 +129,18 @@ async function writeAll(
     joinFile(folder, 'manifest.json'),
     text(`${JSON.stringify(manifest, null, 1)}\n`),
   );
+}
+
+/** What all programs agree on: one of them, to read weights and states from. */
+function commonOf({ wasm, native }: BundlePrograms): Program {
+  const common = present(wasm ?? native, 'a program');
+  const places = ({ memory, weights, states }: Program): string =>
+    JSON.stringify([memory.weightBytes, weights, memory.stateBytesPerSlot, states]);
+  invariant(
+    !native || places(native) === places(common),
+    'the programs of a bundle place weights or states differently',
+  );
+  return common;
 }
 
 const partsOf = (program: Program): Manifest['weights']['parts'] =>
@@ -132,24 +153,6 @@ const partsOf = (program: Program): Manifest['weights']['parts'] =>
       bytes: packedBytes(shape, dtype, layout),
     })),
   );
-
-async function writePrograms(
-  program: Program,
-  put: (name: string, bytes: Uint8Array) => Promise<string>,
-  signal: AbortSignal | undefined,
-): Promise<WasmProgram> {
-  const variants: WasmProgram['variants'][number][] = [];
-  for (const relaxed of [true, false]) {
-    for (const threads of [true, false]) {
-      signal?.throwIfAborted();
-      const bytes = await assembleWasm(emitWasm(program, { threads, relaxed }), program.name);
-      const name = `step${threads ? '.threads' : ''}${relaxed ? '.relaxed' : ''}.wasm`;
-      variants.push({ file: await put(name, bytes), threads, relaxed });
-    }
-  }
-  const { arenaBytes, scratchBytes } = program.memory;
-  return { variants, limits: program.limits, arenaBytes, scratchBytes, output: program.output };
-}
 
 async function copyTokenizer(
   checkpoint: Checkpoint,

@@ -11,6 +11,8 @@ export interface Console {
 }
 
 export interface Progress {
+  /** What is done now. */
+  step(what: string): void;
   update(done: number, total: number): void;
   end(text?: string): void;
 }
@@ -32,6 +34,7 @@ export function makeConsole({ quiet }: { readonly quiet: boolean }): Console {
 
 /** Where nobody watches: one line when the work is done. */
 const plainProgress = (label: string, note: (text: string) => void): Progress => ({
+  step: () => undefined,
   update: () => undefined,
   end: (text) => note(text ?? `${label}: done`),
 });
@@ -43,6 +46,7 @@ function barProgress(label: string): Progress {
   shown.start(label);
   let at = 0;
   return {
+    step: (what) => shown.message(`${label}: ${what}`),
     update(done, total) {
       const now = total > 0 ? Math.floor((steps * done) / total) : 0;
       if (now > at) shown.advance(now - at);

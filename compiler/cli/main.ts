@@ -138,9 +138,7 @@ common(
     .command('compile')
     .description('compile a model into a bundle, or print a stage of the way')
     .argument('<subject>', 'a model.ts, a Hugging Face folder or a GGUF file')
-    .addOption(
-      new Option('--target <target>', 'what to compile for').choices(['wasm']).default('wasm'),
-    )
+    .option('--target <targets>', 'what to compile for: wasm, native, or wasm,native', 'wasm')
     .option('--out <dir>', 'the bundle folder; replaced as a whole once everything is written')
     .addOption(new Option('--emit <stage>', 'print a stage instead').choices(stages))
     .option('--trace', 'tell each rewrite that fired, on standard error')
@@ -157,7 +155,7 @@ common(
     `
 Examples:
   cograph compile examples/bard/model.ts --out dist/bard
-  cograph compile path/to/Qwen3-0.6B --out dist/qwen3
+  cograph compile path/to/Qwen3-0.6B --out dist/qwen3 --target wasm,native
   cograph compile model.ts --emit graph --trace`,
   )
   .action(action(compileCommand));

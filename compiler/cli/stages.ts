@@ -1,6 +1,6 @@
 /** Every stage of a compile as text, for `--emit` and `--trace`. */
 import { makeLog } from '../base/diagnostic.ts';
-import { unreachable } from '../base/invariant.ts';
+import { present, unreachable } from '../base/invariant.ts';
 import { parse } from '../1-syntax/parse.ts';
 import { printAst } from '../1-syntax/print.ts';
 import { type Hole, type Template, isTemplate } from '../1-syntax/template.ts';
@@ -10,8 +10,11 @@ import { printGraph } from '../3-graph/print.ts';
 import { printPlan } from '../4-partition/print.ts';
 import { printKernel } from '../5-kernel/print.ts';
 import { printProgram } from '../6-program/print.ts';
+import type { Program } from '../6-program/program.ts';
+import { emitLlvm } from '../7-emit/llvm.ts';
+import { nativeVariants } from '../7-emit/native.ts';
 import { emitWasm } from '../7-emit/wasm.ts';
-import type { Compiled } from '../compile.ts';
+import type { BundleTarget, Compiled } from '../compile.ts';
 
 export const stages = ['ast', 'model', 'graph', 'plan', 'kernel', 'program', 'code'] as const;
 export type StageName = (typeof stages)[number];
@@ -39,6 +42,7 @@ export const printTemplates = (template: Template): string =>
 export function printStage(
   stage: Exclude<StageName, 'ast'>,
   { model, graph, plan, program }: Compiled,
+  targets: readonly BundleTarget[],
 ): string {
   switch (stage) {
     case 'model':
@@ -52,9 +56,21 @@ export function printStage(
     case 'program':
       return printProgram(program);
     case 'code':
-      return emitWasm(program, { threads: true, relaxed: true });
+      return targets.map((t) => printCode(t, program)).join('\n');
     default:
       return unreachable(stage);
+  }
+}
+
+/** The first variant of a target's code. */
+function printCode(target: BundleTarget, program: Program): string {
+  switch (target) {
+    case 'wasm':
+      return emitWasm(program, { threads: true, relaxed: true });
+    case 'native':
+      return emitLlvm(program, present(nativeVariants[0]));
+    default:
+      return unreachable(target);
   }
 }
 

@@ -1,9 +1,11 @@
 /** Native steps in processes of their own: one for each thread, over a file that all map. */
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type LlvmVariant, emitLlvm, llvmTriple } from '../../compiler/7-emit/llvm.ts';
+import { type LlvmVariant, emitLlvm } from '../../compiler/7-emit/llvm.ts';
+import type { NativeTools } from '../../compiler/7-emit/native.ts';
+import { llvmTools, openNativeTools } from '../../compiler/cli/native-tools.ts';
 import type { Program } from '../../compiler/6-program/program.ts';
 import { control } from '../../runtime/manifest.ts';
 import type { StepRunner } from './kernel-run.ts';
@@ -13,29 +15,20 @@ const run = promisify(execFile);
 const base = 0x10_0000_0000;
 const controlBytes = 4096;
 
-/** The named tools that this machine lacks. */
-export function missingTools(): readonly string[] {
-  return ['opt-14', 'llc-14', 'ld.lld-14', 'llvm-readobj-14', 'llvm-objdump-14'].filter((tool) => {
-    try {
-      execFileSync(tool, ['--version'], { stdio: 'ignore' });
-      return false;
-    } catch {
-      return true;
-    }
-  });
-}
+/** The tools that this machine lacks: those of the compiler, and those that look into its files. */
+export const missingTools = (): readonly string[] =>
+  [...llvmTools.map((t) => `${t}-14`), 'llvm-readobj-14', 'llvm-objdump-14', 'llvm-nm-14'].filter(
+    (tool) => spawnSync(tool, ['--version'], { stdio: 'ignore' }).status !== 0,
+  );
 
-/** Verifies, optimises and compiles a module; the object file's path. */
-export async function objectOf(ir: string, variant: LlvmVariant): Promise<string> {
-  const folder = temporaryFolder();
-  const [text, bitcode, object] = ['m.ll', 'm.bc', 'm.o'].map((f) => join(folder, f));
-  if (!text || !bitcode || !object) throw new Error('no paths');
-  writeFileSync(text, ir);
-  const triple = `-mtriple=${llvmTriple(variant)}`;
-  await run('opt-14', [triple, '-O3', '-verify', text, '-o', bitcode]);
-  const generate = ['-O3', '-relocation-model=pic', '-filetype=obj', bitcode, '-o', object];
-  await run('llc-14', [triple, ...generate]);
-  return object;
+let tools: Promise<NativeTools> | undefined;
+
+/** A file with the object code of a module. */
+async function objectOf(ir: string, variant: LlvmVariant): Promise<string> {
+  const { object } = await (tools ??= openNativeTools());
+  const file = join(temporaryFolder(), 'm.o');
+  writeFileSync(file, await object(ir, variant));
+  return file;
 }
 
 /** `_start` for Linux on x64: maps the file argv[1] at `base`, runs step as the thread argv[2]. */

@@ -7,10 +7,12 @@ import type { DType } from '../../compiler/base/type.ts';
 import { interpretKernel } from '../../compiler/5-kernel/interpret.ts';
 import type { Kernel, Stmt } from '../../compiler/5-kernel/kernel.ts';
 import { makeRaceLog } from '../../compiler/5-kernel/races.ts';
+import { loop, store } from '../../compiler/5-kernel/statements.ts';
 import type { Program } from '../../compiler/6-program/program.ts';
 import type { LlvmVariant } from '../../compiler/7-emit/llvm.ts';
 import { assembleWasm } from '../../compiler/7-emit/wasm.ts';
 import { emitKernel } from '../../compiler/7-emit/wat-kernel.ts';
+import { type Dot4, load, variable } from '../../compiler/scalar/expr.ts';
 import { missingTools, nativeRunner } from './native-run.ts';
 
 /** A kernel over arrays of these names. */
@@ -33,6 +35,16 @@ export const kernelOver = (
   schedule: {},
   orderKept: true,
 });
+
+/** c[i] += dot4(a[i], b[i]) of words, some lanes at a time. */
+export function dotKernel(words: number, variant: Dot4, lanes = 4): Kernel {
+  const i = variable('i');
+  const [a, b, c] = ['a', 'b', 'c'].map((t) => load(t, i, 'i32', lanes));
+  if (!a || !b || !c) throw new Error('three tiles');
+  const value = { op: 'dot4', variant, a, b, c, dtype: 'i32', lanes } as const;
+  const body = [loop('i', 0, words, [store('c', i, value)], 'vector', lanes)];
+  return kernelOver({ a: 'i32', b: 'i32', c: 'i32' }, body);
+}
 
 /** Bytes of the memory after the kernel ran over it; its arrays have the same size. */
 export function interpreted(kernel: Kernel, bytes: Uint8Array): Uint8Array {
@@ -86,7 +98,7 @@ export async function inWasm(
 }
 
 /** The kernel as the only launch of a program whose arena holds the arrays. */
-function programOf(kernel: Kernel, bytes: number): Program {
+export function programOf(kernel: Kernel, bytes: number): Program {
   const arena = (offset: number) => ({ kind: 'arena', offset, stride: 0 }) as const;
   const each = bytes / kernel.params.length;
   return {

@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
-import { compile, compileProgram } from '../../compile.ts';
+import { type BundleTarget, compile, compileProgram, readTargets } from '../../compile.ts';
 import { costOf } from '../../3-graph/cost.ts';
 import { UsageError } from '../errors.ts';
 import { sizeText } from '../console.ts';
+import { openNativeTools } from '../native-tools.ts';
 import { nodeFiles } from '../node-files.ts';
 import {
   type StageName,
@@ -18,6 +19,7 @@ import { version } from '../version.ts';
 import type { Context } from './context.ts';
 
 export interface CompileFlags {
+  /** Names with commas between them. */
   readonly target: string;
   readonly out?: string;
   readonly emit?: string;
@@ -41,6 +43,7 @@ export async function compileCommand(
   if (emit === undefined && out === undefined) {
     throw new UsageError('usage/out', 'where to? give --out DIR for a bundle, or --emit STAGE');
   }
+  const targets = readTargets(flags.target);
   const subject = await openSubject(place, flags);
   if (subject.kind === 'bundle') {
     throw new UsageError(
@@ -57,17 +60,22 @@ export async function compileCommand(
   const sheets = (await Promise.all((flags.sheet ?? []).map(importSheets))).flat();
   const options = { ...limits, sheets, ...(trace ? { onRewrite } : {}) };
   if (emit !== undefined) {
-    const text = textOf(emit, () => compileProgram(bound, checkpoint, options), bound.template);
+    const program = () => compileProgram(bound, checkpoint, options);
+    const text = textOf(emit, program, bound.template, targets);
     if (!json) console.out(text);
     if (out === undefined) return { stage: emit, text };
   }
   const folder = resolve(out ?? '');
+  // What is missing is said before anything is compiled.
+  const native = targets.includes('native') ? await openNativeTools(signal) : undefined;
+  const source = { compiler: version(), ...(native ? { native } : {}) };
   const began = performance.now();
   const bar = console.progress(`compiling into ${out}`);
-  const compiled = await compile(bound, checkpoint, { compiler: version() }, nodeFiles, folder, {
-    target: flags.target,
+  const compiled = await compile(bound, checkpoint, source, nodeFiles, folder, {
+    target: targets,
     ...options,
     signal,
+    onStep: bar.step,
     onProgress: bar.update,
   });
   const { memory } = compiled.program;
@@ -84,7 +92,7 @@ export async function compileCommand(
   return {
     model: compiled.model.name,
     out: folder,
-    target: flags.target,
+    target: targets.join(','),
     weightBytes: memory.weightBytes,
     weightBytesPerToken: cost.weightBytes,
     flopsPerToken: cost.flops,
@@ -98,10 +106,11 @@ function textOf(
   stage: StageName,
   program: () => ReturnType<typeof compileProgram>,
   template: Parameters<typeof printTemplates>[0],
+  targets: readonly BundleTarget[],
 ): string {
   // Mistakes in templates are found by compiling: the tree alone would hide them.
   const compiled = program();
-  return stage === 'ast' ? printTemplates(template) : printStage(stage, compiled);
+  return stage === 'ast' ? printTemplates(template) : printStage(stage, compiled, targets);
 }
 
 const some = (names: readonly string[]): string =>

@@ -1,0 +1,31 @@
+/** Native programs: the variants there are, and what makes shared libraries of their modules. */
+import { nativeIsas, nativeSystems } from '../../runtime/manifest.ts';
+import type { LlvmVariant } from './llvm.ts';
+
+/** Brought by the caller: LLVM 14, which is no part of this package. */
+export interface NativeTools {
+  /**
+   * Verifies, optimises and compiles a module; the object file's bytes. Throws TargetError where a
+   * tool cannot run, CompilerBug for a module that is not valid, and the signal's reason.
+   */
+  object(ir: string, variant: LlvmVariant, signal?: AbortSignal): Promise<Uint8Array>;
+  /**
+   * Links an object file into a shared library that exports `step` and imports nothing; its bytes.
+   * Throws as `object` does; a symbol that nobody defines is a CompilerBug.
+   */
+  link(object: Uint8Array, variant: LlvmVariant, signal?: AbortSignal): Promise<Uint8Array>;
+}
+
+/**
+ * What a bundle is built for, in the order in which the runtime looks. The Macs with AVX-512 were
+ * few, and run AVX2.
+ */
+export const nativeVariants: readonly LlvmVariant[] = nativeSystems.flatMap((os) =>
+  nativeIsas.flatMap((isa) => (os === 'macos' && isa === 'avx512' ? [] : { os, isa })),
+);
+
+const endings = { linux: 'so', macos: 'dylib', windows: 'dll' } as const;
+
+/** The file of a variant's library in a bundle. */
+export const libraryFile = ({ os, isa }: LlvmVariant): string =>
+  `native/${os}-${isa}.${endings[os]}`;

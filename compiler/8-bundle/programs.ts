@@ -1,0 +1,91 @@
+/** A program as files of a bundle, for each target. */
+import type { NativeProgram, StepSizes, WasmProgram } from '../../runtime/manifest.ts';
+import { present } from '../base/invariant.ts';
+import type { Program } from '../6-program/program.ts';
+import { type LlvmVariant, emitLlvm } from '../7-emit/llvm.ts';
+import { type NativeTools, libraryFile, nativeVariants } from '../7-emit/native.ts';
+import { assembleWasm, emitWasm } from '../7-emit/wasm.ts';
+
+/** Stores a file of the bundle and gives its name. */
+export type Put = (name: string, bytes: Uint8Array) => Promise<string>;
+
+export interface WriteOptions {
+  /** Told what is begun, in words. */
+  readonly onStep?: (what: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+const sizesOf = ({ limits, memory, output }: Program): StepSizes => ({
+  limits,
+  arenaBytes: memory.arenaBytes,
+  scratchBytes: memory.scratchBytes,
+  output,
+});
+
+export async function writeWasm(
+  program: Program,
+  put: Put,
+  { onStep, signal }: WriteOptions,
+): Promise<WasmProgram> {
+  const variants: WasmProgram['variants'][number][] = [];
+  onStep?.('WebAssembly');
+  for (const relaxed of [true, false]) {
+    for (const threads of [true, false]) {
+      signal?.throwIfAborted();
+      const bytes = await assembleWasm(emitWasm(program, { threads, relaxed }), program.name);
+      const name = `step${threads ? '.threads' : ''}${relaxed ? '.relaxed' : ''}.wasm`;
+      variants.push({ file: await put(name, bytes), threads, relaxed });
+    }
+  }
+  return { variants, ...sizesOf(program) };
+}
+
+/** Builds that run beside each other: each takes a core and a few hundred MB. */
+const atOnce = 2;
+
+/** Throws what `tools` throws. */
+export async function writeNative(
+  program: Program,
+  tools: NativeTools,
+  put: Put,
+  { onStep, signal }: WriteOptions,
+): Promise<NativeProgram> {
+  const libraries = await mapFew(nativeVariants, atOnce, async (v, i) => {
+    signal?.throwIfAborted();
+    onStep?.(`native code for ${v.os}, ${v.isa} (${i + 1} of ${nativeVariants.length})`);
+    const object = await tools.object(emitLlvm(program, v), v, signal);
+    return tools.link(object, v, signal);
+  });
+  // Stored in order: the manifest must not tell which build was done first.
+  const variants: (LlvmVariant & { readonly file: string })[] = [];
+  for (const [i, { os, isa }] of nativeVariants.entries()) {
+    const file = await put(libraryFile({ os, isa }), present(libraries[i]));
+    variants.push({ file, os, isa });
+  }
+  return { variants, ...sizesOf(program) };
+}
+
+/** `work` of all items, in their order. Once one fails none is begun; the first failure is thrown when all have ended. */
+async function mapFew<T, R>(
+  items: readonly T[],
+  most: number,
+  work: (item: T, index: number) => Promise<R>,
+): Promise<readonly R[]> {
+  const results: R[] = [];
+  const left = items.entries();
+  let failed = false;
+  const worker = async (): Promise<void> => {
+    for (const [i, item] of left) {
+      if (failed) return;
+      try {
+        results[i] = await work(item, i);
+      } catch (e) {
+        failed = true;
+        throw e;
+      }
+    }
+  };
+  const ended = await Promise.allSettled(Array.from({ length: most }, worker));
+  for (const e of ended) if (e.status === 'rejected') throw e.reason;
+  return results;
+}
