@@ -1,6 +1,7 @@
 /**
- * Installs what a fresh clone lacks before a command runs: the packages of the lock file, and with
- * `--browser`, where Debian's packages may be installed, the browser that some tests drive.
+ * Installs what a fresh clone lacks before a command runs: the packages of the lock file, and, where
+ * Debian's packages may be installed, with `--browser` the browser that some tests drive and with
+ * `--native` the LLVM that native code is made with.
  * Plain JavaScript without dependencies, for it runs before there are any.
  */
 import { spawnSync } from 'node:child_process';
@@ -44,20 +45,32 @@ if (!installed()) {
   }
 }
 
+const wants = (what) => process.argv.includes(`--${what}`);
+const mayInstall = process.getuid?.() === 0 && existsSync('/usr/bin/apt-get');
+const apt = (...args) =>
+  spawnSync('apt-get', args, {
+    stdio: 'ignore',
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    timeout: 300_000,
+  });
+
 const browsers = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-if (process.argv.includes('--browser') && !browsers.some((b) => existsSync(b))) {
-  const isRoot = process.getuid?.() === 0;
-  if (isRoot && existsSync('/usr/bin/apt-get')) {
-    note('installing a browser for the tests (apt-get install chromium)');
-    const apt = (...args) =>
-      spawnSync('apt-get', args, {
-        stdio: 'ignore',
-        env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-        timeout: 300_000,
-      });
-    apt('update');
-    apt('install', '-y', '--no-install-recommends', 'chromium');
-  }
-  if (!browsers.some((b) => existsSync(b)))
-    note('no Chromium here: tests in a browser are skipped');
+const hasBrowser = () => browsers.some((b) => existsSync(b));
+/** What `compiler/cli/native-tools.ts` runs, and what tests look into files with. */
+const tools = ['opt', 'llc', 'ld.lld', 'ld64.lld', 'lld-link', 'llvm-readobj'];
+const hasLlvm = () => tools.every((t) => spawnSync(`${t}-14`, ['--version']).status === 0);
+
+const packages = [
+  ...(wants('browser') && !hasBrowser() ? ['chromium'] : []),
+  ...(wants('native') && !hasLlvm() ? ['llvm-14', 'lld-14'] : []),
+];
+if (packages.length > 0 && mayInstall) {
+  note(`installing what tests use (apt-get install ${packages.join(' ')})`);
+  apt('update');
+  // One by one: a system may have one of them and not the other.
+  for (const p of packages) apt('install', '-y', '--no-install-recommends', p);
+}
+if (wants('browser') && !hasBrowser()) note('no Chromium here: tests in a browser are skipped');
+if (wants('native') && !hasLlvm()) {
+  note('no LLVM 14 with lld here: tests of native code are skipped (cograph setup native)');
 }

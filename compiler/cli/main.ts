@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The command line: the composition root of compiler, runtime and stdlib. */
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CompilerBug } from '../base/invariant.ts';
 import { Failure, asDiagnosticsError } from '../base/failure.ts';
 import { locate } from '../base/locate.ts';
@@ -15,6 +15,7 @@ import { inspectCommand } from './commands/inspect.ts';
 import { logitsCommand } from './commands/logits.ts';
 import { perplexityCommand } from './commands/perplexity.ts';
 import { fmtCommand } from './commands/fmt.ts';
+import { setupCommand, setups } from './commands/setup.ts';
 import { typesCommand } from './commands/types.ts';
 import { viewCommand } from './commands/view.ts';
 import { makeConsole } from './console.ts';
@@ -298,6 +299,25 @@ Example:
   cograph types examples/bard/model.ts`,
   )
   .action(action(typesCommand));
+
+common(
+  program
+    .command('setup')
+    .description('install what a target needs beside this package')
+    .addArgument(new Argument('<target>', 'what for').choices(setups))
+    .option('--yes', 'install without asking')
+    .option('--dry-run', 'only tell what is missing and how it is installed'),
+)
+  .addHelpText(
+    'after',
+    `
+native: LLVM 14 with lld to compile (Debian's packages, with apt-get as root), koffi to run.
+
+Examples:
+  cograph setup native
+  cograph setup native --dry-run --json`,
+  )
+  .action(action(setupCommand));
 
 program
   .command('lsp')

@@ -48,7 +48,7 @@ export async function openNativeTools(signal?: AbortSignal): Promise<NativeTools
     throw new TargetError(
       'target/tools',
       `native code is made with tools of LLVM ${llvmVersion}; ${missing.join(', ')} not found: ` +
-        `install llvm-${llvmVersion} and lld-${llvmVersion} as Debian and Ubuntu call them`,
+        `cograph setup native, or the packages llvm-${llvmVersion} and lld-${llvmVersion} of Debian and Ubuntu`,
     );
   }
   const run = async (tool: Tool, args: readonly string[], options: RunOptions) => {

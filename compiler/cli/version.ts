@@ -1,15 +1,31 @@
-/** The version in the package's own package.json, from the sources as from `dist`. */
+/** What the package says of itself in its package.json, from the sources as from `dist`. */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-export function version(): string {
+/** The folder of this package. */
+export function packageFolder(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) {
     folder = dirname(folder);
   }
-  const json: unknown = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
-  return typeof json === 'object' && json !== null && 'version' in json
-    ? String(json.version)
-    : 'unknown';
+  return folder;
+}
+
+interface PackageJson {
+  readonly version?: string;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+const packageJson = (): PackageJson =>
+  // The package's own file.
+  JSON.parse(readFileSync(join(packageFolder(), 'package.json'), 'utf8')) as PackageJson;
+
+export const version = (): string => packageJson().version ?? 'unknown';
+
+/** The version of an optional dependency that this package is made for. */
+export function versionOfOptional(name: string): string {
+  const found = packageJson().optionalDependencies?.[name];
+  if (found === undefined) throw new Error(`package.json names no ${name}`);
+  return found;
 }
