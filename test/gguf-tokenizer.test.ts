@@ -90,6 +90,54 @@ test.each<[string, readonly string[]]>([
   expect(found.encode('1234')).toEqual([0, ...ids]);
 });
 
+/** The pieces that a text is cut into: whatever is in one piece merges to one token. */
+async function piecesOf(pre: string, text: string): Promise<readonly string[]> {
+  const bytes = [...Buffer.from(text)].map((b) => byteLetters[b] ?? '');
+  const tokens = new Set([...byteLetters, '<s>', '</s>']);
+  const merges: string[] = [];
+  for (let length = 2; length <= bytes.length; length++) {
+    for (let from = 0; from + length <= bytes.length; from++) {
+      const part = bytes.slice(from, from + length);
+      tokens.add(part.join(''));
+      for (let at = 1; at < length; at++) {
+        merges.push(`${part.slice(0, at).join('')} ${part.slice(at).join('')}`);
+      }
+    }
+  }
+  const texts = [...tokens];
+  const metadata = metadataOf(pre, {
+    'tokenizer.ggml.tokens': { texts },
+    'tokenizer.ggml.token_type': { i32s: texts.map((t) => (t.length > 1 && t.endsWith('s>') ? 3 : 1)) },
+    'tokenizer.ggml.merges': { texts: merges },
+  }); // prettier-ignore
+  const found = await throughFile(metadata);
+  return found.encode(text, { special: false }).map((id) => found.decode([id]));
+}
+
+/** The letters of GPT-2 for bytes: those that print stand for themselves. */
+const byteLetters = Array.from({ length: 256 }, (_, b) => b)
+  .map((b) => ((b > 32 && b < 127) || (b > 160 && b !== 173) ? b : -1))
+  .map((b, i, all) => String.fromCharCode(b >= 0 ? b : 256 + all.slice(0, i).filter((x) => x < 0).length)); // prettier-ignore
+
+test.each<[string, string, readonly string[]]>([
+  ['gpt-2', "I'm 123  up", ['I', "'m", ' 123', ' ', ' up']],
+  ['llama-bpe', "I'M 12345 up\n\n  x", ['I', "'M", ' ', '123', '45', ' up', '\n\n', ' ', ' x']],
+  ['dbrx', '(ab) 1234', ['(ab', ')', ' ', '123', '4']],
+  ['qwen2', '(ab) 12!', ['(ab', ')', ' ', '1', '2', '!']],
+  ['stablelm2', 'a 12', ['a', ' ', '1', '2']],
+  ['smollm', 'a 12 b', ['a', ' ', '1', '2', ' b']],
+  ['deepseek-llm', 'ab1 Hi, 12\nx', ['ab', '1', ' Hi', ',', ' ', '12', '\n', 'x']],
+  ['deepseek-llm', 'а你好 x', ['а', '你好', ' x']],
+  ['deepseek-coder', 'ab 12, x', ['ab', ' ', '1', '2', ',', ' x']],
+  ['deepseek-v3', "don't (x) 12345", ['don', "'t", ' (', 'x', ')', ' ', '123', '45']],
+  ['deepseek-v3', 'x你好', ['x', '你好']],
+  ['tekken', 'HelloWorld ABCdef 12', ['Hello', 'World', ' ABCdef', ' ', '1', '2']],
+  ['tekken', "it's//\n", ['it', "'s", '//\n']],
+  ['gpt-4o', "it's AB 1234", ["it's", ' AB', ' ', '123', '4']],
+])('%s cuts %j', async (pre, text, pieces) => {
+  expect(await piecesOf(pre, text)).toEqual(pieces);
+});
+
 test('a chat template, and no token at the beginning where the file says so', async () => {
   const found = await throughFile(
     metadataOf('qwen2', {
@@ -121,8 +169,8 @@ test.each(['reference', 'wasm'])('a model in one file generates text on %s', asy
 
 describe('errors', () => {
   test.each<[string, Readonly<Record<string, Meta>>, RegExp]>([
-    ['kind', { 'tokenizer.ggml.model': { text: 'bert' } }, /bert; gpt2 is read/],
-    ['pre', { 'tokenizer.ggml.pre': { text: 'tekken' } }, /tekken, none of gpt-2, llama-bpe/],
+    ['kind', { 'tokenizer.ggml.model': { text: 'bert' } }, /bert; gpt2 and llama are read/],
+    ['pre', { 'tokenizer.ggml.pre': { text: 'bloom' } }, /bloom, none of gpt-2, .*llama-bpe/],
     ['tokens', { 'tokenizer.ggml.tokens': { u32: 1 } }, /tokens is no list/],
     ['twice', { 'tokenizer.ggml.tokens': { texts: ['a', 'a'] } }, /twice/],
     ['merge', { 'tokenizer.ggml.merges': { texts: ['ab'] } }, /no pair/],

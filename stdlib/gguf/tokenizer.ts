@@ -1,116 +1,59 @@
 /** The tokenizer in a GGUF file's metadata, as the files that Hugging Face folders have. */
-import { CheckpointError, type GgufValue } from '../../compiler/index.ts';
+import { byteLevel } from './byte-level.ts';
+import { type Kind, type Metadata, type Pieces, beside, piecesOf, tokenKinds } from './pieces.ts';
+import { sentencePiece } from './sentence-piece.ts';
 
-type Metadata = ReadonlyMap<string, GgufValue>;
-
-/** How a text is cut before its pieces are merged, by `tokenizer.ggml.pre`. */
-interface Cutting {
-  readonly names: readonly string[];
-  /** Absent: GPT-2's, which the byte level has itself. */
-  readonly pattern?: string;
-  readonly normalizer?: string;
-  /** A piece that is a token stays whole. */
-  readonly ignoreMerges?: boolean;
-  /** Whether texts begin with the token `bos` where the file does not say. */
-  readonly bos?: boolean;
-}
-
-const words = (digits: string): string =>
-  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|` +
-  digits +
-  String.raw`| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
-
-const cuttings: readonly Cutting[] = [
-  { names: ['gpt-2'] },
-  {
-    names: ['llama-bpe', 'llama3', 'llama-v3'],
-    pattern: words(String.raw`\p{N}{1,3}`),
-    ignoreMerges: true,
-    bos: true,
-  },
-  { names: ['qwen2', 'deepseek-r1-qwen'], pattern: words(String.raw`\p{N}`), normalizer: 'NFC' },
-];
-
-/** Kinds of tokens (`tokenizer.ggml.token_type`). */
-const control = 3;
-const userDefined = 4;
+/** By `tokenizer.ggml.model`. */
+const kinds: Readonly<Record<string, (pieces: Pieces) => Kind>> = {
+  gpt2: byteLevel,
+  llama: sentencePiece,
+};
 
 /**
  * Texts by the name of the file; empty where the metadata holds no tokenizer. Throws CheckpointError
  * where it is damaged or of a kind that is not read.
  */
 export function ggufTokenizer(file: string, metadata: Metadata): ReadonlyMap<string, string> {
-  const get = (key: string): GgufValue | undefined => metadata.get(`tokenizer.ggml.${key}`);
-  const fail = (what: string): never => {
-    throw new CheckpointError('checkpoint/tokenizer', `${file}: ${what}`);
-  };
-  const model = get('model');
-  if (model === undefined) return new Map();
-  const beside = 'put the model\'s tokenizer.json into the same folder'; // prettier-ignore
-  if (model !== 'gpt2') {
-    return fail(`a tokenizer of the kind ${String(model)}; gpt2 is read: ${beside}`);
+  const name = metadata.get('tokenizer.ggml.model');
+  if (name === undefined) return new Map();
+  const pieces = piecesOf(file, metadata);
+  const read = typeof name === 'string' && Object.hasOwn(kinds, name) ? kinds[name] : undefined;
+  if (!read) {
+    return pieces.fail(`a tokenizer of the kind ${String(name)}; ${Object.keys(kinds).join(' and ')} are read: ${beside}`); // prettier-ignore
   }
-  const pre = get('pre');
-  const cutting = cuttings.find((c) => c.names.some((n) => n === pre));
-  if (!cutting) {
-    const known = cuttings.flatMap((c) => c.names).join(', ');
-    return fail(`tokenizer.ggml.pre is ${String(pre)}, none of ${known}: ${beside}`);
-  }
-  const tokens = textsOf(get('tokens')) ?? fail('tokenizer.ggml.tokens is no list of texts');
-  const merges = textsOf(get('merges')) ?? fail('tokenizer.ggml.merges is no list of texts');
+  const { model, normalizer, pre_tokenizer, decoder, bos, eos, begins } = read(pieces);
+  const { tokens, get, kindOf } = pieces;
   const vocab = new Map(tokens.map((t, id) => [t, id]));
-  if (vocab.size !== tokens.length) fail('a token is there twice');
-  const kinds = get('token_type') ?? [];
-  if (!Array.isArray(kinds) || (kinds.length > 0 && kinds.length !== tokens.length)) {
-    fail('tokenizer.ggml.token_type is no list with a kind for each token');
-  }
-  const kindOf = (id: number): GgufValue | undefined => (Array.isArray(kinds) ? (kinds as readonly GgufValue[])[id] : undefined); // prettier-ignore
-  const special = (name: string): string | undefined => {
-    const id = get(`${name}_token_id`);
-    if (id === undefined) return undefined;
-    const token = typeof id === 'number' ? tokens[id] : undefined;
-    return token ?? fail(`tokenizer.ggml.${name}_token_id is no token`);
-  };
-  const [bos, eos] = [special('bos'), special('eos')];
-  const begins = (get('add_bos_token') ?? cutting.bos ?? false) === true ? bos : undefined;
-  const ends = get('add_eos_token') === true ? eos : undefined;
+  const first = (get('add_bos_token') ?? begins) === true ? bos : undefined;
+  const last = get('add_eos_token') === true ? eos : undefined;
   const json = {
     version: '1.0',
     truncation: null,
     padding: null,
     added_tokens: tokens.flatMap((content, id) => {
       const kind = kindOf(id);
-      if (kind !== control && kind !== userDefined) return [];
+      if (kind !== tokenKinds.control && kind !== tokenKinds.userDefined) return [];
       const plain = { single_word: false, lstrip: false, rstrip: false, normalized: false };
-      return [{ id, content, ...plain, special: kind === control }];
+      return [{ id, content, ...plain, special: kind === tokenKinds.control }];
     }),
-    normalizer: cutting.normalizer === undefined ? null : { type: cutting.normalizer },
-    pre_tokenizer: cut(cutting, get('add_space_prefix') === true),
-    post_processor: template(vocab, begins, ends),
-    decoder: byteLevel(false, true),
+    normalizer,
+    pre_tokenizer,
+    post_processor: template(vocab, first, last),
+    decoder,
     model: {
       type: 'BPE',
       dropout: null,
-      unk_token: null,
       continuing_subword_prefix: null,
       end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: cutting.ignoreMerges ?? false,
+      ...model,
       vocab: Object.fromEntries(vocab),
-      merges: merges.map((m) => {
-        const at = m.indexOf(' ', 1);
-        return at < 1 || at === m.length - 1
-          ? fail(`the merge ${JSON.stringify(m.slice(0, 60))} is no pair`)
-          : [m.slice(0, at), m.slice(at + 1)];
-      }),
     },
   };
   const config = {
     tokenizer_class: 'PreTrainedTokenizerFast',
     bos_token: bos,
     eos_token: eos,
-    add_bos_token: begins !== undefined,
+    add_bos_token: first !== undefined,
   };
   const chat = metadata.get('tokenizer.chat_template');
   return new Map([
@@ -119,27 +62,6 @@ export function ggufTokenizer(file: string, metadata: Metadata): ReadonlyMap<str
     ...(typeof chat === 'string' ? [['chat_template.jinja', chat] as const] : []),
   ]);
 }
-
-const textsOf = (value: GgufValue | undefined): readonly string[] | undefined =>
-  Array.isArray(value) && value.every((v) => typeof v === 'string') ? value : undefined;
-
-const byteLevel = (prefix: boolean, regex: boolean) => ({
-  type: 'ByteLevel',
-  add_prefix_space: prefix,
-  trim_offsets: true,
-  use_regex: regex,
-});
-
-const cut = ({ pattern }: Cutting, prefix: boolean) =>
-  pattern === undefined
-    ? byteLevel(prefix, true)
-    : {
-        type: 'Sequence',
-        pretokenizers: [
-          { type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false },
-          byteLevel(prefix, false),
-        ],
-      };
 
 /** What is put around a text. */
 function template(
