@@ -49,12 +49,11 @@ function storesOf(scheme: QuantScheme, size: MatrixSize, seed: number): Stores {
   const lengths = new Map<string, number>();
   for (const field of [scheme.codes, ...levelsOf(scheme)]) {
     for (const piece of field.pieces) {
-      for (let n = 0; n < size.n; n++) {
-        for (let k = 0; k < size.k; k++) {
-          const end = Math.ceil((bitAt(piece, { n, k }, size) + piece.bits) / 8);
-          lengths.set(field.store, Math.max(lengths.get(field.store) ?? 0, end));
-        }
-      }
+      // The axes add: the last bit is where both have their most.
+      const most = (axis: 'n' | 'k'): number =>
+        Math.max(...Array.from({ length: size[axis] }, (_, i) => bitAt(piece, { n: 0, k: 0, [axis]: i }, size) - piece.offset)); // prettier-ignore
+      const end = Math.ceil((piece.offset + most('n') + most('k') + piece.bits) / 8);
+      lengths.set(field.store, Math.max(lengths.get(field.store) ?? 0, end));
     }
   }
   return Object.fromEntries([...lengths].map(([name, bytes]) => [name, random(bytes, seed)]));
@@ -117,13 +116,13 @@ describe('random bytes in every scheme', () => {
       const packed = packBlocks(scheme, stores, { n, k }, blockGeometry(n, k, scheme, unit), unit);
       expect(Buffer.compare(packed, packedSlowly(scheme, stores, { n, k }, unit))).toBe(0);
     });
-    fc.assert(property, { numRuns: 3 });
+    fc.assert(property, { numRuns: 2 });
   });
 
   test.each([...packable, fp8Blocks(128), fp8Blocks(32)].map((s) => [s.name, s] as const))(
     '%s is decoded',
     (_, scheme) => {
-      const size = { n: 40, k: 512 };
+      const size = { n: 20, k: 512 };
       const stores = storesOf(scheme, size, 5);
       expect(decodeMatrix(scheme, stores, size)).toEqual(decodedSlowly(scheme, stores, size));
     },
