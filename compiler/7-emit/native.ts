@@ -1,4 +1,5 @@
 /** Native programs: the variants there are, and what makes shared libraries of their modules. */
+import { TargetError } from '../base/failure.ts';
 import { nativeIsas, nativeSystems } from '../../runtime/manifest.ts';
 import type { LlvmVariant } from './llvm.ts';
 
@@ -24,8 +25,23 @@ export const nativeVariants: readonly LlvmVariant[] = nativeSystems.flatMap((os)
   nativeIsas.flatMap((isa) => (os === 'macos' && isa === 'avx512' ? [] : { os, isa })),
 );
 
+/** A variant's name, as in `linux-avx2`. */
+export const variantName = ({ os, isa }: LlvmVariant): string => `${os}-${isa}`;
+
+/** In order of preference, each once. Throws TargetError for a name that is none. */
+export function readVariants(names: readonly string[]): readonly LlvmVariant[] {
+  const all = nativeVariants.map(variantName);
+  const wrong = names.find((n) => !all.includes(n));
+  if (wrong !== undefined || names.length === 0) {
+    throw new TargetError(
+      'target/variant',
+      `no native code for ${wrong ?? 'nothing'}; there is ${all.join(', ')}`,
+    );
+  }
+  return nativeVariants.filter((v) => names.includes(variantName(v)));
+}
+
 const endings = { linux: 'so', macos: 'dylib', windows: 'dll' } as const;
 
 /** The file of a variant's library in a bundle. */
-export const libraryFile = ({ os, isa }: LlvmVariant): string =>
-  `native/${os}-${isa}.${endings[os]}`;
+export const libraryFile = (v: LlvmVariant): string => `native/${variantName(v)}.${endings[v.os]}`;

@@ -6,7 +6,8 @@ import type { BoundWeights } from '../2-model/bind-weights.ts';
 import { costOf } from '../3-graph/cost.ts';
 import type { Graph } from '../3-graph/graph.ts';
 import type { Program } from '../6-program/program.ts';
-import type { NativeTools } from '../7-emit/native.ts';
+import type { LlvmVariant } from '../7-emit/llvm.ts';
+import { type NativeTools, nativeVariants } from '../7-emit/native.ts';
 import { blockEntries } from '../5-kernel/attend.ts';
 import { packedBytes } from '../5-kernel/layout.ts';
 import { type Checkpoint, readCompanion } from './checkpoint.ts';
@@ -20,6 +21,8 @@ export interface BundleSource {
   readonly compiler: string;
   /** What makes native code; only that target needs it. */
   readonly native?: NativeTools;
+  /** The machines that native code is made for; all there are unless given. */
+  readonly variants?: readonly LlvmVariant[];
 }
 
 /** The step for each target; all place weights and states alike, for there is one copy of them. */
@@ -77,7 +80,13 @@ async function writeAll(
   const wasm = programs.wasm && (await writeWasm(programs.wasm, put, options));
   const native =
     programs.native &&
-    (await writeNative(programs.native, present(options.native, 'native tools'), put, options));
+    (await writeNative(
+      programs.native,
+      present(options.native, 'native tools'),
+      options.variants ?? nativeVariants,
+      put,
+      options,
+    ));
   options.onStep?.('weights');
   const shards: Manifest['weights']['shards'][number][] = [];
   const sink = async (bytes: Uint8Array, offset: number): Promise<void> => {

@@ -3,7 +3,7 @@ import type { NativeProgram, StepSizes, WasmProgram } from '../../runtime/manife
 import { present } from '../base/invariant.ts';
 import type { Program } from '../6-program/program.ts';
 import { type LlvmVariant, emitLlvm } from '../7-emit/llvm.ts';
-import { type NativeTools, libraryFile, nativeVariants } from '../7-emit/native.ts';
+import { type NativeTools, libraryFile } from '../7-emit/native.ts';
 import { assembleWasm, emitWasm } from '../7-emit/wasm.ts';
 
 /** Stores a file of the bundle and gives its name. */
@@ -47,18 +47,19 @@ const atOnce = 2;
 export async function writeNative(
   program: Program,
   tools: NativeTools,
+  wanted: readonly LlvmVariant[],
   put: Put,
   { onStep, signal }: WriteOptions,
 ): Promise<NativeProgram> {
-  const libraries = await mapFew(nativeVariants, atOnce, async (v, i) => {
+  const libraries = await mapFew(wanted, atOnce, async (v, i) => {
     signal?.throwIfAborted();
-    onStep?.(`native code for ${v.os}, ${v.isa} (${i + 1} of ${nativeVariants.length})`);
+    onStep?.(`native code for ${v.os}, ${v.isa} (${i + 1} of ${wanted.length})`);
     const object = await tools.object(emitLlvm(program, v), v, signal);
     return tools.link(object, v, signal);
   });
   // Stored in order: the manifest must not tell which build was done first.
   const variants: (LlvmVariant & { readonly file: string })[] = [];
-  for (const [i, { os, isa }] of nativeVariants.entries()) {
+  for (const [i, { os, isa }] of wanted.entries()) {
     const file = await put(libraryFile({ os, isa }), present(libraries[i]));
     variants.push({ file, os, isa });
   }

@@ -7,6 +7,7 @@ import { Failure, asDiagnosticsError } from '../base/failure.ts';
 import { locate } from '../base/locate.ts';
 import { renderAll } from '../base/render.ts';
 import { CographError } from '../../runtime/errors.ts';
+import { nativeVariants, variantName } from '../7-emit/native.ts';
 import { checkCommand } from './commands/check.ts';
 import { compileCommand } from './commands/compile.ts';
 import type { Context } from './commands/context.ts';
@@ -140,6 +141,10 @@ common(
     .description('compile a model into a bundle, or print a stage of the way')
     .argument('<subject>', 'a model.ts, a Hugging Face folder or a GGUF file')
     .option('--target <targets>', 'what to compile for: wasm, native, or wasm,native', 'wasm')
+    .option(
+      '--variants <names>',
+      `what native code is built for (default: ${nativeVariants.map(variantName).join(',')})`,
+    )
     .option('--out <dir>', 'the bundle folder; replaced as a whole once everything is written')
     .addOption(new Option('--emit <stage>', 'print a stage instead').choices(stages))
     .option('--trace', 'tell each rewrite that fired, on standard error')

@@ -1,5 +1,7 @@
 import { resolve } from 'node:path';
 import { type BundleTarget, compile, compileProgram, readTargets } from '../../compile.ts';
+import type { LlvmVariant } from '../../7-emit/llvm.ts';
+import { readVariants } from '../../7-emit/native.ts';
 import { costOf } from '../../3-graph/cost.ts';
 import { UsageError } from '../errors.ts';
 import { sizeText } from '../console.ts';
@@ -21,6 +23,8 @@ import type { Context } from './context.ts';
 export interface CompileFlags {
   /** Names with commas between them. */
   readonly target: string;
+  /** What native code is built for: names with commas between them. */
+  readonly variants?: string;
   readonly out?: string;
   readonly emit?: string;
   readonly trace?: boolean;
@@ -44,6 +48,7 @@ export async function compileCommand(
     throw new UsageError('usage/out', 'where to? give --out DIR for a bundle, or --emit STAGE');
   }
   const targets = readTargets(flags.target);
+  const variants = flags.variants === undefined ? {} : { variants: namesIn(flags.variants) };
   const subject = await openSubject(place, flags);
   if (subject.kind === 'bundle') {
     throw new UsageError(
@@ -68,7 +73,7 @@ export async function compileCommand(
   const folder = resolve(out ?? '');
   // What is missing is said before anything is compiled.
   const native = targets.includes('native') ? await openNativeTools(signal) : undefined;
-  const source = { compiler: version(), ...(native ? { native } : {}) };
+  const source = { compiler: version(), ...(native ? { native } : {}), ...variants };
   const began = performance.now();
   const bar = console.progress(`compiling into ${out}`);
   const compiled = await compile(bound, checkpoint, source, nodeFiles, folder, {
@@ -101,6 +106,9 @@ export async function compileCommand(
     warnings: tellWarnings(compiled.warnings, console),
   };
 }
+
+const namesIn = (list: string): readonly LlvmVariant[] =>
+  readVariants(list.split(',').map((n) => n.trim()));
 
 function textOf(
   stage: StageName,
