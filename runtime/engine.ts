@@ -110,6 +110,8 @@ export function makeEngine(executor: Executor): Engine {
     close() {
       if (closed) return;
       closed = true;
+      const ended = new InputError('input/ended', 'the model was closed');
+      [...queue].forEach((work) => finish(work, ended));
       executor.close();
     },
   };
@@ -157,9 +159,10 @@ export function makeEngine(executor: Executor): Engine {
     try {
       await executor.step();
     } catch (e) {
-      parts.forEach(({ work }) => finish(work, e));
+      if (!closed) parts.forEach(({ work }) => finish(work, e));
       return;
     }
+    if (closed) return; // while others computed: its work has been told
     for (const { work, from, count, row } of parts) {
       work.sequence.ids.push(...work.ids.slice(from, from + count));
       work.done = from + count;

@@ -1,43 +1,60 @@
 /** The files of a bundle, from a folder or a URL, each checked against its hash. */
 import { BundleError } from './errors.ts';
-import type { Manifest } from './manifest.ts';
+import type { FileEntry, Manifest } from './manifest.ts';
 import { readManifest } from './validate.ts';
 
 export interface BundleFiles {
   readonly manifest: Manifest;
+  /** The folder as an absolute path; absent for a bundle at a URL. */
+  readonly folder: string | undefined;
   /** The bytes of a listed file. Throws BundleError if they are not what the manifest says. */
   read(path: string): Promise<Uint8Array>;
+  /** Throws BundleError if these bytes of a listed file are not what the manifest says. */
+  check(path: string, bytes: Uint8Array): Promise<void>;
 }
 
-type Fetch = (path: string) => Promise<Uint8Array>;
+interface Place {
+  readonly folder: string | undefined;
+  get(path: string): Promise<Uint8Array>;
+}
 
 export async function openFiles(place: string | URL, signal?: AbortSignal): Promise<BundleFiles> {
-  const get = await fetcher(place, signal);
+  const { folder, get } = await openPlace(place, signal);
   const manifest = readManifest(new TextDecoder().decode(await get('manifest.json')));
+  const entryOf = (path: string): FileEntry => {
+    const entry = manifest.files[path];
+    if (!entry) throw new BundleError('bundle/file', `the bundle lists no file ${path}`);
+    return entry;
+  };
+  const check = async (path: string, bytes: Uint8Array): Promise<void> => {
+    const entry = entryOf(path);
+    if (bytes.byteLength !== entry.bytes) {
+      throw new BundleError(
+        'bundle/file',
+        `${path} has ${bytes.byteLength} bytes, the manifest says ${entry.bytes}: copy the bundle again`,
+      );
+    }
+    if ((await sha256(bytes)) !== entry.sha256) {
+      throw new BundleError(
+        'bundle/hash',
+        `${path} is not what the manifest says (its hash differs): copy the bundle again`,
+      );
+    }
+  };
   return {
     manifest,
+    folder,
+    check,
     async read(path) {
-      const entry = manifest.files[path];
-      if (!entry) throw new BundleError('bundle/file', `the bundle lists no file ${path}`);
+      entryOf(path);
       const bytes = await get(path);
-      if (bytes.byteLength !== entry.bytes) {
-        throw new BundleError(
-          'bundle/file',
-          `${path} has ${bytes.byteLength} bytes, the manifest says ${entry.bytes}: copy the bundle again`,
-        );
-      }
-      if ((await sha256(bytes)) !== entry.sha256) {
-        throw new BundleError(
-          'bundle/hash',
-          `${path} is not what the manifest says (its hash differs): copy the bundle again`,
-        );
-      }
+      await check(path, bytes);
       return bytes;
     },
   };
 }
 
-async function fetcher(place: string | URL, signal: AbortSignal | undefined): Promise<Fetch> {
+async function openPlace(place: string | URL, signal: AbortSignal | undefined): Promise<Place> {
   const text = String(place);
   const isFile = text.startsWith('file:');
   if (
@@ -45,32 +62,45 @@ async function fetcher(place: string | URL, signal: AbortSignal | undefined): Pr
     (place instanceof URL || /^[a-z][a-z0-9+.-]+:\/\//.test(text) || typeof process === 'undefined')
   ) {
     const base = new URL(text.endsWith('/') ? text : `${text}/`, globalThis.location?.href);
-    return async (path) => {
-      const response = await fetch(new URL(path, base), signal ? { signal } : {});
-      if (!response.ok) {
-        throw new BundleError('bundle/file', `${path}: the server answered ${response.status}`);
-      }
-      return new Uint8Array(await response.arrayBuffer());
+    return {
+      folder: undefined,
+      async get(path) {
+        const response = await fetch(new URL(path, base), signal ? { signal } : {});
+        if (!response.ok) {
+          throw new BundleError('bundle/file', `${path}: the server answered ${response.status}`);
+        }
+        return new Uint8Array(await response.arrayBuffer());
+      },
     };
   }
   const { readFile } = await import('node:fs/promises');
+  const { resolve } = await import('node:path');
   const { fileURLToPath } = await import('node:url');
-  const folder = isFile ? fileURLToPath(text) : text;
-  return async (path) => {
-    signal?.throwIfAborted();
-    try {
-      return await readFile(`${folder.replace(/\/+$/, '')}/${path}`);
-    } catch (e) {
-      const reason =
-        e instanceof Error && 'code' in e && e.code === 'ENOENT' ? 'is not there' : String(e);
-      const what =
-        path === 'manifest.json' ? `${folder} is no bundle: ${path}` : `${folder}: ${path}`;
-      throw new BundleError('bundle/file', `${what} ${reason}`);
-    }
+  const given = isFile ? fileURLToPath(text) : text;
+  const folder = resolve(given);
+  return {
+    folder,
+    async get(path) {
+      signal?.throwIfAborted();
+      try {
+        return await readFile(`${folder}/${path}`);
+      } catch (e) {
+        const reason =
+          e instanceof Error && 'code' in e && e.code === 'ENOENT' ? 'is not there' : String(e);
+        const what =
+          path === 'manifest.json' ? `${given} is no bundle: ${path}` : `${given}: ${path}`;
+        throw new BundleError('bundle/file', `${what} ${reason}`);
+      }
+    },
   };
 }
 
 async function sha256(bytes: Uint8Array): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', new Uint8Array(bytes));
+  // Digests want memory of their own kind of buffer.
+  const own =
+    bytes.buffer instanceof ArrayBuffer
+      ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      : new Uint8Array(bytes);
+  const digest = await crypto.subtle.digest('SHA-256', own);
   return [...new Uint8Array(digest)].map((b) => b.toString(16).padStart(2, '0')).join('');
 }

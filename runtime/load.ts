@@ -1,5 +1,5 @@
 /** From a bundle's folder or URL to a model that runs. */
-import type { ExecutorOptions } from './device.ts';
+import type { Executor, ExecutorOptions } from './device.ts';
 import { DeviceError, InputError } from './errors.ts';
 import { type BundleFiles, openFiles } from './files.ts';
 import { type LoadedModel, makeModel } from './model.ts';
@@ -7,7 +7,16 @@ import { type Tokenizer, makeTokenizer } from './tokenizer.ts';
 import { openWasm } from './wasm/device.ts';
 
 export interface LoadOptions {
+  /**
+   * `native`, `wasm`, or `auto`, which is meant unless given: native code where the bundle has some for
+   * this machine and what calls it is installed, else wasm.
+   */
   readonly target?: string;
+  /**
+   * Holds native weights, which are mapped and read as they are used, against their hashes: that reads
+   * them all. Their sizes, the manifest and all other files are checked always.
+   */
+  readonly verify?: boolean;
   /** Threads of the CPU; what the machine has, at most 8, unless given. */
   readonly threads?: number;
   /** Longest sequence in tokens; the model's own context, at most 4096, unless given. */
@@ -28,17 +37,50 @@ export async function load(place: string | URL, options: LoadOptions = {}): Prom
   checkOptions(options);
   const files = await openFiles(place, options.signal);
   const { manifest } = files;
-  const target = options.target ?? 'wasm';
-  if (target !== 'wasm') {
-    throw new DeviceError('device/target', `this runtime has no target ${target}; there is wasm`);
+  // Threads start and weights are mapped while the tokenizer is made.
+  const opening = openExecutor(files, options);
+  try {
+    const tokenizer = await tokenizerOf(files);
+    return makeModel(await opening, { name: manifest.name, eos: manifest.model.eos }, tokenizer);
+  } catch (e) {
+    const executor = await opening.catch(() => undefined);
+    executor?.close();
+    throw e;
   }
-  const tokenizer = await tokenizerOf(files);
-  const executor = await openWasm(manifest, files.read, sizesOf(manifest.model.context, options), {
-    ...(options.onProgress ? { onProgress: options.onProgress } : {}),
-    ...(options.signal ? { signal: options.signal } : {}),
-  });
-  return makeModel(executor, { name: manifest.name, eos: manifest.model.eos }, tokenizer);
 }
+
+const targets = ['auto', 'native', 'wasm'];
+
+async function openExecutor(files: BundleFiles, options: LoadOptions): Promise<Executor> {
+  const { target = 'auto', verify, onProgress, signal } = options;
+  if (!targets.includes(target)) {
+    throw new DeviceError(
+      'device/target',
+      `this runtime has no target ${target}; there are ${targets.join(', ')}`,
+    );
+  }
+  const { manifest } = files;
+  const sizes = sizesOf(manifest.model.context, options);
+  const rest = { ...(onProgress ? { onProgress } : {}), ...(signal ? { signal } : {}) };
+  const { native, wasm } = manifest.programs;
+  const tryNative = target === 'native' || (target === 'auto' && native && files.folder);
+  if (tryNative) {
+    if (typeof process === 'undefined' || process.versions?.node === undefined)
+      throw new DeviceError('device/target', 'native code runs in Node, not in a page');
+    const { chooseNative, openNative } = await import('./native/device.ts');
+    try {
+      const choice = await chooseNative(files);
+      return await openNative(choice, files, sizes, { ...rest, verify: verify === true });
+    } catch (e) {
+      if (target === 'native' || !wasm || !isMissing(e)) throw e;
+    }
+  }
+  return openWasm(manifest, files.read, sizes, rest);
+}
+
+/** What makes native code impossible here, though wasm may well run. */
+const isMissing = (e: unknown): boolean =>
+  e instanceof DeviceError && (e.code === 'device/koffi' || e.code === 'device/machine');
 
 /** The sizes of an executor: what the caller gave, else what suits the model and the machine. */
 export function sizesOf(modelContext: number | undefined, o: LoadOptions): ExecutorOptions {

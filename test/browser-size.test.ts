@@ -11,7 +11,10 @@ import { temporaryFolder } from './helpers/models.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** Imports of Node that the runtime makes lazily where there is Node, and nowhere else. */
-const lazily = ['node:fs/promises', 'node:url', 'node:v8', 'node:worker_threads'];
+const lazily = [
+  ...['node:fs', 'node:fs/promises', 'node:module', 'node:os', 'node:path', 'node:url', 'node:v8'],
+  'node:worker_threads',
+];
 
 test('the browser runtime is at most 60 kB, minified and compressed', async () => {
   const result = await build({

@@ -1,9 +1,10 @@
 /** The wasm target: chooses a variant, fills the memory, runs steps. */
-import type { Executor, ExecutorOptions, StepBatch } from '../device.ts';
+import type { Executor, ExecutorOptions } from '../device.ts';
 import { DeviceError } from '../errors.ts';
-import { type Manifest, type WasmProgram, control } from '../manifest.ts';
-import { type MemoryMap, mapMemory } from './layout.ts';
-import { type Team, aloneTeam, makeTeam } from './team.ts';
+import { type StepMemory, makeExecutor, writeControl } from '../executor.ts';
+import { type MemoryMap, align, mapMemory, pastEnd } from '../layout.ts';
+import type { Manifest, WasmProgram } from '../manifest.ts';
+import { aloneTeam, makeTeam } from './team.ts';
 
 export interface OpenOptions {
   readonly onProgress?: (done: number, total: number) => void;
@@ -29,17 +30,45 @@ export async function openWasm(
   const canShare = typeof SharedArrayBuffer !== 'undefined';
   const threads = canShare ? options.threads : 1;
   const map = mapMemory(manifest, program, { ...options, threads });
+  const weights = align(map.bytes);
+  const bytes = weights + manifest.weights.bytes + pastEnd;
+  checkSize(manifest, map, bytes);
   const module = await chooseVariant(program, threads > 1, files);
-  const memory = allocate(map, threads > 1);
-  await loadWeights(manifest, map, memory, files, onProgress, signal);
+  const memory = allocate(bytes, threads > 1);
+  await loadWeights(manifest, weights, memory, files, onProgress, signal);
   const instance = new WebAssembly.Instance(module, { env: { memory } });
   const { step } = instance.exports;
   if (typeof step !== 'function')
     throw new DeviceError('device/program', 'the program has no step');
   const run = step as (thread: number) => void; // exported so by the compiler
-  writeControl(map, memory, program, threads);
+  const stepMemory = memoryOf(memory);
+  writeControl(map, stepMemory, { threads, base: 0, weights });
   const team = threads > 1 ? await makeTeam(threads, module, memory, run) : aloneTeam(run);
-  return makeExecutor(manifest, program, map, memory, threads, team);
+  return makeExecutor({
+    target: 'wasm',
+    threads,
+    manifest,
+    program,
+    map,
+    memory: stepMemory,
+    memoryBytes: bytes,
+    run: team.run,
+    close: team.close,
+  });
+}
+
+/** What a 32-bit address reaches. */
+const mostBytes = 2 ** 32;
+
+function checkSize(manifest: Manifest, map: MemoryMap, bytes: number): void {
+  if (bytes <= mostBytes) return;
+  const mib = (n: number): string => `${Math.round(n / 2 ** 20)} MiB`;
+  throw new DeviceError(
+    'device/memory',
+    `the model needs ${mib(bytes)} (weights ${mib(manifest.weights.bytes)}, cache for ` +
+      `${map.slots} tokens ${mib(manifest.cache.bytesPerSlot * map.slots)}); wasm can address 4096 MiB: ` +
+      'load it with a smaller capacity',
+  );
 }
 
 async function chooseVariant(
@@ -66,8 +95,8 @@ async function allowRelaxedSimd(): Promise<void> {
   v8.setFlagsFromString('--experimental-wasm-relaxed-simd');
 }
 
-function allocate(map: MemoryMap, shared: boolean): WebAssembly.Memory {
-  const pages = Math.ceil(map.bytes / 65_536);
+function allocate(bytes: number, shared: boolean): WebAssembly.Memory {
+  const pages = Math.ceil(bytes / 65_536);
   try {
     return shared
       ? new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
@@ -75,14 +104,14 @@ function allocate(map: MemoryMap, shared: boolean): WebAssembly.Memory {
   } catch {
     throw new DeviceError(
       'device/memory',
-      `${Math.ceil(map.bytes / 2 ** 20)} MiB of memory are not to be had here`,
+      `${Math.ceil(bytes / 2 ** 20)} MiB of memory are not to be had here`,
     );
   }
 }
 
 async function loadWeights(
   manifest: Manifest,
-  map: MemoryMap,
+  at: number,
   memory: WebAssembly.Memory,
   files: (path: string) => Promise<Uint8Array>,
   onProgress: OpenOptions['onProgress'],
@@ -91,124 +120,22 @@ async function loadWeights(
   const all = new Uint8Array(memory.buffer);
   for (const shard of manifest.weights.shards) {
     signal?.throwIfAborted();
-    all.set(await files(shard.file), map.weights + shard.offset);
+    all.set(await files(shard.file), at + shard.offset);
     onProgress?.(shard.offset + shard.bytes, manifest.weights.bytes);
   }
 }
 
-function writeControl(
-  map: MemoryMap,
-  memory: WebAssembly.Memory,
-  program: WasmProgram,
-  threads: number,
-): void {
-  const words = new Uint32Array(memory.buffer);
-  words[control.threads] = threads;
-  words[control.slots] = map.slots;
-  words[control.blocks] = map.limits.blocksPerSequence;
-  words[control.scratchBytes] = program.scratchBytes;
-  for (const name of [
-    'ids',
-    'sequence',
-    'position',
-    'slot',
-    'length',
-    'rows',
-    'table',
-    'keys',
-    'arena',
-    'scratch',
-    'weights',
-    'state',
-  ] as const) {
-    words[control[name]] = map[name];
-  }
-}
-
-function makeExecutor(
-  manifest: Manifest,
-  program: WasmProgram,
-  map: MemoryMap,
-  memory: WebAssembly.Memory,
-  threads: number,
-  team: Team,
-): Executor {
-  const { limits } = map;
-  const words = new Uint32Array(memory.buffer);
-  const bytes = new Uint8Array(memory.buffer);
-  const ints = (at: number, length: number): Int32Array =>
-    new Int32Array(memory.buffer, at, length);
-  const keys = ints(map.keys, map.slots);
-  const batch: StepBatch = {
-    tokens: 0,
-    ids: ints(map.ids, limits.tokens),
-    sequence: ints(map.sequence, limits.tokens),
-    position: ints(map.position, limits.tokens),
-    slot: ints(map.slot, limits.tokens),
-    length: ints(map.length, limits.tokens),
-    wanted: 0,
-    rows: ints(map.rows, limits.rows),
-    table: ints(map.table, limits.sequences * limits.blocksPerSequence),
-  };
-  const rows = Array.from(
-    { length: limits.rows },
-    (_, r) =>
-      new Float32Array(
-        memory.buffer,
-        map.arena + program.output.offset + r * program.output.rowBytes,
-        limits.vocab,
-      ),
-  );
-  /** Pieces of the state that belong to a block: one for each state and iteration, and the positions. */
-  const pieces = (block: number): readonly { readonly at: number; readonly size: number }[] => [
-    ...manifest.cache.states.flatMap((s) =>
-      Array.from({ length: s.count }, (_, i) => ({
-        at: map.state + (s.offset + i * s.stride) * map.slots + block * limits.block * s.bytes,
-        size: limits.block * s.bytes,
-      })),
-    ),
-    { at: map.keys + block * limits.block * 4, size: limits.block * 4 },
-  ];
-  const blockBytes = pieces(0).reduce((a, p) => a + p.size, 0);
+const memoryOf = ({ buffer }: WebAssembly.Memory): StepMemory => {
+  const words = new Uint32Array(buffer);
+  const bytes = new Uint8Array(buffer);
   return {
-    target: 'wasm',
-    threads,
-    limits,
-    batch,
-    blockBytes,
-    memoryBytes: map.bytes,
-    step() {
-      for (let n = 0; n < batch.tokens; n++) keys[batch.slot[n] ?? 0] = batch.position[n] ?? 0;
-      words[control.t] = batch.tokens;
-      words[control.r] = batch.wanted;
-      return team.run();
+    ints: (at, length) => new Int32Array(buffer, at, length),
+    floats: (at, length) => new Float32Array(buffer, at, length),
+    setWord(word, value) {
+      words[word] = value;
     },
-    logits: (row) => {
-      const view = rows[row];
-      if (!view || row >= batch.wanted)
-        throw new DeviceError('device/row', `row ${row} of ${batch.wanted} wanted`);
-      return view;
-    },
-    copyBlock(from, to) {
-      const target = pieces(to);
-      pieces(from).forEach((p, i) => bytes.copyWithin(target[i]?.at ?? 0, p.at, p.at + p.size));
-    },
-    readBlock(block) {
-      const out = new Uint8Array(blockBytes);
-      let end = 0;
-      for (const p of pieces(block)) {
-        out.set(bytes.subarray(p.at, p.at + p.size), end);
-        end += p.size;
-      }
-      return out;
-    },
-    writeBlock(block, data) {
-      let end = 0;
-      for (const p of pieces(block)) {
-        bytes.set(data.subarray(end, end + p.size), p.at);
-        end += p.size;
-      }
-    },
-    close: () => team.close(),
+    copy: (from, to, size) => void bytes.copyWithin(to, from, from + size),
+    read: (at, into) => into.set(bytes.subarray(at, at + into.byteLength)),
+    write: (at, from) => bytes.set(from, at),
   };
-}
+};

@@ -1,11 +1,10 @@
-/** Where everything lies in a wasm program's memory. All sizes are fixed at load. */
-import { DeviceError } from '../errors.ts';
-import { type Manifest, type WasmProgram, controlBytes } from '../manifest.ts';
-import type { ExecutorLimits, ExecutorOptions } from '../device.ts';
+/** Where a step's memory lies, the weights aside: one piece, whose sizes are all fixed at load. */
+import type { ExecutorLimits, ExecutorOptions } from './device.ts';
+import { type Manifest, type StepSizes, controlBytes } from './manifest.ts';
 
 export interface MemoryMap {
   readonly limits: ExecutorLimits;
-  /** Byte addresses of the step arrays, i32 each. */
+  /** Bytes from the beginning, where the control block is, to the step arrays, i32 each. */
   readonly ids: number;
   readonly sequence: number;
   readonly position: number;
@@ -17,19 +16,20 @@ export interface MemoryMap {
   readonly keys: number;
   readonly arena: number;
   readonly scratch: number;
-  readonly weights: number;
+  /** Scratch of one thread. */
+  readonly scratchBytes: number;
   readonly state: number;
   readonly slots: number;
   readonly bytes: number;
 }
 
-const align = (n: number): number => Math.ceil(n / 64) * 64;
-/** What a 32-bit address reaches. */
-const mostBytes = 2 ** 32;
+/** Vectors may be read past the end of the last array. */
+export const pastEnd = 64;
+export const align = (n: number): number => Math.ceil(n / 64) * 64;
 
 export function mapMemory(
   manifest: Manifest,
-  program: WasmProgram,
+  program: StepSizes,
   options: ExecutorOptions,
 ): MemoryMap {
   const { block } = manifest.cache;
@@ -44,6 +44,7 @@ export function mapMemory(
     vocab: manifest.model.vocab,
   };
   const slots = blocks * block;
+  const scratchBytes = align(program.scratchBytes);
   let end = controlBytes;
   const place = (bytes: number): number => {
     const at = end;
@@ -54,6 +55,7 @@ export function mapMemory(
   const map = {
     limits,
     slots,
+    scratchBytes,
     ids: place(tokens),
     sequence: place(tokens),
     position: place(tokens),
@@ -63,20 +65,8 @@ export function mapMemory(
     table: place(4 * limits.sequences * blocksPerSequence),
     keys: place(4 * slots),
     arena: place(program.arenaBytes),
-    scratch: place(program.scratchBytes * options.threads),
-    weights: place(manifest.weights.bytes),
+    scratch: place(scratchBytes * options.threads),
     state: place(manifest.cache.bytesPerSlot * slots),
   };
-  // Vectors may be read past the end of the last array.
-  const bytes = end + 64;
-  if (bytes > mostBytes) {
-    const mib = (n: number): string => `${Math.round(n / 2 ** 20)} MiB`;
-    throw new DeviceError(
-      'device/memory',
-      `the model needs ${mib(bytes)} (weights ${mib(manifest.weights.bytes)}, cache for ` +
-        `${slots} tokens ${mib(manifest.cache.bytesPerSlot * slots)}); wasm can address 4096 MiB: ` +
-        'load it with a smaller capacity',
-    );
-  }
-  return { ...map, bytes };
+  return { ...map, bytes: end + pastEnd };
 }
