@@ -6,6 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, test } from 'vitest';
+import { makeConsole } from '../compiler/cli/console.ts';
+import { openModel } from '../compiler/cli/open.ts';
 import bard from '../examples/bard/model.ts';
 import { type LoadedModel, load } from '../runtime/index.ts';
 import type { LoadOptions } from '../runtime/load.ts';
@@ -18,8 +20,8 @@ import {
   linuxFeatures,
   readMachine,
 } from '../runtime/native/machine.ts';
-import { example, readJson } from './helpers/golden.ts';
-import { greedy, referenceOf, temporaryFolder } from './helpers/models.ts';
+import { example, fixture, readJson } from './helpers/golden.ts';
+import { familyModel, greedy, referenceOf, temporaryFolder } from './helpers/models.ts';
 import { manifestOf, nativeBundleOf, writeManifest } from './helpers/native-bundle.ts';
 import { missingTools } from './helpers/native-run.ts';
 import { type RandomShape, randomCheckpoint } from './helpers/random-checkpoint.ts';
@@ -60,6 +62,7 @@ async function loaded(bundle: string, options: LoadOptions = {}): Promise<Loaded
   return model;
 }
 
+const llama = fixture('goldens/llama');
 const prompt = [3, 11, 60, 7, 25, 42];
 
 describe.skipIf(skip !== '')(`native code ${skip}`, async () => {
@@ -120,6 +123,15 @@ describe.skipIf(skip !== '')(`native code ${skip}`, async () => {
     expect(await greedy(model, first?.prompt_ids ?? [], 48)).toEqual(
       first?.greedy_ids.slice(0, 48),
     );
+  }, 60_000);
+
+  test('a model that is no bundle yet is compiled for this machine', async () => {
+    const options = { target: 'native', threads: 1, context: 128 };
+    const model = await openModel(llama, options, makeConsole({ quiet: true }));
+    open.push(model);
+    expect(model.target).toBe('native');
+    const ids = await greedy(model, prompt, 8);
+    expect(ids).toEqual(await greedy(await referenceOf(familyModel(llama), llama), prompt, 8));
   }, 60_000);
 
   describe('refuses', () => {

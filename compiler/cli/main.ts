@@ -110,7 +110,14 @@ const subject = 'a bundle (folder or URL), a Hugging Face folder, a GGUF file, o
 
 function withRunOptions(command: Command): Command {
   return command
-    .addOption(new Option('--target <target>', 'where to run').choices(targets).default('wasm'))
+    .addOption(
+      new Option(
+        '--target <target>',
+        'where to run; auto: native where the bundle has it for this machine',
+      )
+        .choices(targets)
+        .default('auto'),
+    )
     .option('--threads <n>', 'threads (default: all cores, at most 8)', whole)
     .option('--checkpoint <folder>', 'weights for a model.ts that names none');
 }

@@ -5,12 +5,15 @@ import { join } from 'node:path';
 import { present } from '../base/invariant.ts';
 import { TargetError } from '../base/failure.ts';
 import { compile, compileGraph } from '../compile.ts';
+import { nativeVariants } from '../7-emit/native.ts';
+import type { BundleSource } from '../8-bundle/bundle.ts';
 import { type Checkpoint, readCompanion } from '../8-bundle/checkpoint.ts';
 import type { BoundModel } from '../index.ts';
 import { type LoadOptions, load, sizesOf } from '../../runtime/load.ts';
 import { type LoadedModel, makeModel } from '../../runtime/model.ts';
 import { type Tokenizer, makeTokenizer } from '../../runtime/tokenizer.ts';
 import type { Console } from './console.ts';
+import { openNativeTools } from './native-tools.ts';
 import { nodeFiles } from './node-files.ts';
 import { openReference, readWeights } from './reference-device.ts';
 import { openSubject } from './subject.ts';
@@ -20,19 +23,22 @@ export interface OpenOptions extends LoadOptions {
   readonly checkpoint?: string;
 }
 
-export const targets = ['wasm', 'reference'] as const;
+export const targets = ['auto', 'native', 'wasm', 'reference'] as const;
 
-/** Loads a bundle, or compiles a model into a folder that does not outlive loading, and loads that. */
+/**
+ * Loads a bundle, or compiles a model into a folder that does not outlive loading, and loads that: for
+ * wasm unless native code, which takes seconds to make, is asked for.
+ */
 export async function openModel(
   place: string,
   options: OpenOptions,
   console: Console,
 ): Promise<LoadedModel> {
-  const target = options.target ?? 'wasm';
+  const target = options.target ?? 'auto';
   if (!targets.some((t) => t === target)) {
     throw new TargetError(
       'target/unknown',
-      `no target ${target} to run on; there are ${targets.join(' and ')}`,
+      `no target ${target} to run on; there are ${targets.join(', ')}`,
     );
   }
   const subject = await openSubject(place, options);
@@ -51,8 +57,10 @@ export async function openModel(
   try {
     const bar = console.progress('compiling');
     const bundle = join(folder, 'bundle');
-    await compile(bound, checkpoint, { compiler: version() }, nodeFiles, bundle, {
-      target,
+    const source = target === 'native' ? await nativeHere(options.signal) : {};
+    await compile(bound, checkpoint, { compiler: version(), ...source }, nodeFiles, bundle, {
+      target: target === 'auto' ? 'wasm' : target,
+      onStep: bar.step,
       onProgress: bar.update,
       ...(options.signal ? { signal: options.signal } : {}),
     });
@@ -61,6 +69,14 @@ export async function openModel(
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** What makes native code for this machine alone. Throws TargetError where tools are missing. */
+async function nativeHere(signal: AbortSignal | undefined): Promise<Partial<BundleSource>> {
+  const os = { linux: 'linux', darwin: 'macos', win32: 'windows' }[process.platform as string];
+  const isArm = process.arch === 'arm64';
+  const variants = nativeVariants.filter((v) => v.os === os && (v.isa === 'arm64') === isArm);
+  return { native: await openNativeTools(signal), variants };
 }
 
 async function loadWith(
