@@ -1,6 +1,7 @@
 /** Models in GGUF files: logits against the goldens of the same models in Hugging Face folders. */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { type OpenOptions, openModel } from '../compiler/cli/open.ts';
 import { openReadable } from '../compiler/cli/subject.ts';
@@ -49,7 +50,7 @@ async function logitsOf(path: string, folder: string, target: string): Promise<F
   return (await model.logits(readGolden(folder).prompt)).map((row) => Float32Array.from(row));
 }
 
-describe.each(['llama', 'qwen2', 'qwen3', 'mixtral', 'qwen3_moe'])('%s', (name) => {
+describe.each(['llama', 'qwen2', 'qwen3', 'mistral_swa', 'mixtral', 'qwen3_moe'])('%s', (name) => {
   const folder = fixture(`goldens/${name}`);
 
   test.each(['reference', 'wasm'])('F32 on %s', async (target) => {
@@ -92,6 +93,66 @@ describe.each(['llama', 'qwen2', 'qwen3'])('%s', (name) => {
     const refused = openModel(path, { target: 'wasm' }, quiet);
     await expect(refused).rejects.toBeInstanceOf(TargetError);
     await expect(refused).rejects.toMatchObject({ code: 'target/no-kernel' });
+  });
+});
+
+describe('windows', () => {
+  const windowsOf = async (metadata: GgufFile['metadata']) => {
+    const file = await ggufOfFolder(fixture('goldens/qwen3'), types.F32);
+    const { bound } = await openReadable(saved({ ...file, metadata: { ...file.metadata, ...metadata } })); // prettier-ignore
+    return bound.params?.['windows'];
+  };
+  const four = { 'qwen3.attention.sliding_window': { u32: 4 } };
+  test.each<[string, GgufFile['metadata'], readonly number[]]>([
+    ['none', {}, [0, 0, 0]],
+    ['of 0', { 'qwen3.attention.sliding_window': { u32: 0 } }, [0, 0, 0]],
+    ['everywhere', four, [4, 4, 4]],
+    [
+      'but in each second layer',
+      { ...four, 'qwen3.attention.sliding_window_pattern': { u32: 2 } },
+      [4, 0, 4],
+    ],
+    [
+      'as listed',
+      { ...four, 'qwen3.attention.sliding_window_pattern': { bools: [false, true, false] } },
+      [0, 4, 0],
+    ],
+  ])('%s', async (_, metadata, windows) => {
+    expect(await windowsOf(metadata)).toEqual(windows);
+  });
+  test('a pattern that is none', async () => {
+    const pattern = { 'qwen3.attention.sliding_window_pattern': { text: 'x' } };
+    await expect(windowsOf({ ...four, ...pattern })).rejects.toThrow(
+      /sliding_window_pattern is "x"/,
+    );
+  });
+});
+
+describe('weights of a model.ts', () => {
+  const folder = fixture('goldens/llama');
+  const families = fileURLToPath(new URL('../stdlib/families/index.ts', import.meta.url));
+  const config = readFileSync(join(folder, 'config.json'), 'utf8');
+  const script = (checkpoint: string | undefined): string => {
+    const path = join(temporaryFolder(), 'model.mts');
+    const own = checkpoint === undefined ? '' : `checkpoint: ${JSON.stringify(checkpoint)}`;
+    writeFileSync(
+      path,
+      `import { modelOf } from ${JSON.stringify(families)};\nexport default { ...modelOf(${config}), ${own} };\n`,
+    );
+    return path;
+  };
+
+  test.each(['reference', 'wasm'])('from a GGUF file beside it, on %s', async (target) => {
+    const checkpoint = saved(await ggufOfFolder(folder, types.F32));
+    expect(await errorOf(script(undefined), folder, { target, checkpoint })).toBeLessThanOrEqual(
+      2e-4,
+    );
+    expect(await errorOf(script(checkpoint), folder, { target })).toBeLessThanOrEqual(2e-4);
+  });
+
+  test('a file that is not there', async () => {
+    const opened = openModel(script(undefined), { checkpoint: '/nowhere/x.gguf' }, quiet);
+    await expect(opened).rejects.toMatchObject({ code: 'checkpoint/missing' });
   });
 });
 

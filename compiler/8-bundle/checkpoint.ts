@@ -21,16 +21,27 @@ export async function readCompanion(
   return text === undefined ? undefined : new TextEncoder().encode(text);
 }
 
-/**
- * `adapters`: folders as PEFT writes them, whose tensors are added. Throws CheckpointError where one
- * has the name of another, and whatever reading a file throws.
- */
+/** `adapters` as in `withAdapters`. Throws whatever reading a file throws. */
 export async function readCheckpoint(
   files: Files,
   folder: string,
   adapters: readonly string[] = [],
 ): Promise<Checkpoint> {
-  const tensors = new Map(await readTensors(files, folder));
+  const tensors = await readTensors(files, folder);
+  return withAdapters(files, { folder, tensors }, adapters);
+}
+
+/**
+ * The checkpoint with the tensors of `adapters`, folders as PEFT writes them, added. Throws
+ * CheckpointError where one has the name of another, and whatever reading a file throws.
+ */
+export async function withAdapters(
+  files: Files,
+  checkpoint: Checkpoint,
+  adapters: readonly string[],
+): Promise<Checkpoint> {
+  if (adapters.length === 0) return checkpoint;
+  const tensors = new Map(checkpoint.tensors);
   for (const adapter of adapters) {
     const file = joinFile(adapter, 'adapter_model.safetensors');
     for (const [name, t] of await readSafetensors(files, file)) {
@@ -43,7 +54,7 @@ export async function readCheckpoint(
       tensors.set(name, t);
     }
   }
-  return { folder, tensors };
+  return { ...checkpoint, tensors };
 }
 
 async function readTensors(files: Files, folder: string): Promise<Checkpoint['tensors']> {

@@ -119,7 +119,10 @@ function withRunOptions(command: Command): Command {
         .default('auto'),
     )
     .option('--threads <n>', 'threads (default: all cores, at most 8)', whole)
-    .option('--checkpoint <folder>', 'weights for a model.ts that names none');
+    .option(
+      '--checkpoint <place>',
+      'weights for a model.ts that names none: a folder or a GGUF file',
+    );
 }
 
 const common = (command: Command): Command =>
@@ -161,7 +164,10 @@ common(
       'a file that exports more sheets; may be given several times',
       collect,
     )
-    .option('--checkpoint <folder>', 'weights for a model.ts that names none'),
+    .option(
+      '--checkpoint <place>',
+      'weights for a model.ts that names none: a folder or a GGUF file',
+    ),
 )
   .addHelpText(
     'after',
@@ -240,7 +246,10 @@ common(
     .command('inspect')
     .description('parts, shapes, parameters, bytes, KV bytes per token')
     .argument('<subject>', subject)
-    .option('--checkpoint <folder>', 'weights for a model.ts that names none')
+    .option(
+      '--checkpoint <place>',
+      'weights for a model.ts that names none: a folder or a GGUF file',
+    )
     .option('--sheet [file]', 'every part’s properties and the rules they came from; more sheets'),
 )
   .addHelpText('after', '\nExample:\n  cograph inspect path/to/huggingface-folder --json')
@@ -261,7 +270,10 @@ common(
       'a file that exports more sheets; may be given several times',
       collect,
     )
-    .option('--checkpoint <folder>', 'weights for a model.ts that names none'),
+    .option(
+      '--checkpoint <place>',
+      'weights for a model.ts that names none: a folder or a GGUF file',
+    ),
 )
   .addHelpText(
     'after',

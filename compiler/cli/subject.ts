@@ -5,7 +5,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { ConfigError } from '../base/failure.ts';
 import type { BoundModel } from '../index.ts';
 import { type SheetSource, isSheet, isTemplate } from '../1-syntax/template.ts';
-import { type Checkpoint, readCheckpoint } from '../8-bundle/checkpoint.ts';
+import { type Checkpoint, readCheckpoint, withAdapters } from '../8-bundle/checkpoint.ts';
 import { readAll } from '../8-bundle/files.ts';
 import { modelOf, withGeneration } from '../../stdlib/families/index.ts';
 import { UsageError } from './errors.ts';
@@ -65,8 +65,7 @@ export async function openReadable(
     const bound = await importModel(path);
     const adapters = adaptersOf(bound, path);
     if (options.checkpoint !== undefined) {
-      const folder = resolve(options.checkpoint);
-      return { bound, checkpoint: await readCheckpoint(nodeFiles, folder, adapters) };
+      return { bound, checkpoint: await weightsAt(resolve(options.checkpoint), adapters) };
     }
     const folder = checkpointOf(bound, path);
     const checkpoint = folder === undefined ? undefined : await weightsIn(folder, adapters);
@@ -81,10 +80,21 @@ export async function openReadable(
   return { bound: await openFamily(path), checkpoint: await weightsIn(path) };
 }
 
+/** Of a Hugging Face folder or a GGUF file, whatever model that is of. */
+async function weightsAt(place: string, adapters: readonly string[]): Promise<Checkpoint> {
+  if (!isGguf(place)) return readCheckpoint(nodeFiles, place, adapters);
+  const { checkpoint } = await openGguf(nodeFiles, place);
+  return withAdapters(nodeFiles, checkpoint, adapters);
+}
+
 async function weightsIn(
   folder: string,
   adapters: readonly string[] = [],
 ): Promise<Checkpoint | undefined> {
+  if (isGguf(folder)) {
+    const has = (await nodeFiles.size(folder)) !== undefined;
+    return has ? weightsAt(folder, adapters) : undefined;
+  }
   const files = ['model.safetensors.index.json', 'model.safetensors'];
   const sizes = await Promise.all(files.map((f) => nodeFiles.size(join(folder, f))));
   return sizes.some((s) => s !== undefined)
@@ -113,15 +123,14 @@ async function openScript(
   given: string | undefined,
 ): Promise<{ readonly bound: BoundModel; readonly checkpoint: Checkpoint }> {
   const bound = await importModel(path);
-  const folder = given === undefined ? checkpointOf(bound, path) : resolve(given);
-  if (folder === undefined) {
+  const place = given === undefined ? checkpointOf(bound, path) : resolve(given);
+  if (place === undefined) {
     throw new UsageError(
       'usage/checkpoint',
-      `${path} names no checkpoint: give one with --checkpoint FOLDER, or bind(model, { checkpoint })`,
+      `${path} names no checkpoint: give one with --checkpoint PLACE, a folder or a GGUF file, or bind(model, { checkpoint })`,
     );
   }
-  const adapters = adaptersOf(bound, path);
-  return { bound, checkpoint: await readCheckpoint(nodeFiles, folder, adapters) };
+  return { bound, checkpoint: await weightsAt(place, adaptersOf(bound, path)) };
 }
 
 /** The sheets that a file exports, in order. Throws UsageError where there are none. */

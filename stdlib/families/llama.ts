@@ -1,10 +1,10 @@
 import { bind } from '../../compiler/index.ts';
 import { type ConfigReader, ranges } from './config.ts';
 import { decoder } from './decoder.ts';
-import { type Family, readConventions, readKvHeads, readSizes } from './family.ts';
+import { type Family, readConventions, readKvHeads, readSizes, readWindows } from './family.ts';
 import { readRope } from './rope.ts';
 
-/** Llama 2 and 3: full attention, llama3 or linear RoPE scaling, biases where the config asks. */
+/** Llama 2 and 3: full attention unless `layer_types` says else, llama3 or linear RoPE scaling, biases where the config asks. */
 export const llama: Family = {
   name: 'llama',
   modelTypes: ['llama'],
@@ -19,7 +19,7 @@ export const llama: Family = {
       kv_heads: readKvHeads(config, sizes.heads),
       frequencies: rope.frequencies,
       rope_scale: rope.scale,
-      windows: Array.from({ length: sizes.depth }, () => 0),
+      windows: readWindows(config, sizes.depth, () => false),
       bias,
       out_bias: bias,
       mlp_bias: config.bool('mlp_bias', false),

@@ -175,8 +175,35 @@ function configOf(
     mlp_bias: shapes.has('blk.0.ffn_gate.bias'),
     bos_token_id: bos,
     eos_token_id: ends,
+    ...windowsOf(get, reject),
     ...(experts === 0 ? {} : mixtureOf(shapes, get, reject)),
   };
+}
+
+/** Fields for a window in all layers, in all but each nth, or in those that a list says. */
+function windowsOf(
+  get: (key: string) => GgufValue | undefined,
+  reject: (key: string, expected: string) => never,
+): Readonly<Record<string, unknown>> {
+  const window = get('attention.sliding_window') ?? 0;
+  if (window === 0) return {};
+  const pattern = get('attention.sliding_window_pattern') ?? 0;
+  const isList = Array.isArray(pattern) && pattern.every((p) => typeof p === 'boolean');
+  if (typeof pattern !== 'number' && !isList) {
+    reject('attention.sliding_window_pattern', 'a number or a list of true and false');
+  }
+  const slides = (l: number): boolean =>
+    isList ? pattern[l] === true : pattern === 0 || l % Number(pattern) < Number(pattern) - 1;
+  const layer_types = layersOf(get).map((l) =>
+    slides(l) ? 'sliding_attention' : 'full_attention',
+  );
+  return { sliding_window: window, layer_types };
+}
+
+function layersOf(get: (key: string) => GgufValue | undefined): readonly number[] {
+  const depth = get('block_count');
+  const count = typeof depth === 'number' && depth > 0 ? Math.min(depth, ranges.depth.max) : 0;
+  return Array.from({ length: count }, (_, l) => l);
 }
 
 /** Fields of configs with experts. Families that always have some of these ignore them. */
@@ -188,8 +215,6 @@ function mixtureOf(
   if ((get('expert_shared_count') ?? 0) !== 0) reject('expert_shared_count', 'no shared experts');
   if ((get('expert_gating_func') ?? softmaxGate) !== softmaxGate) reject('expert_gating_func', `${softmaxGate}, softmax`); // prettier-ignore
   if (![0, 1].some((s) => s === (get('expert_weights_scale') ?? 1))) reject('expert_weights_scale', '1'); // prettier-ignore
-  const depth = get('block_count');
-  const layers = Array.from({ length: typeof depth === 'number' ? Math.min(depth, ranges.depth.max) : 0 }, (_, l) => l); // prettier-ignore
   return {
     num_experts: get('expert_count'),
     num_local_experts: get('expert_count'),
@@ -197,7 +222,7 @@ function mixtureOf(
     moe_intermediate_size: get('expert_feed_forward_length'),
     // Files do not say so: the architectures that are read here divide by the sum.
     norm_topk_prob: true,
-    mlp_only_layers: layers.filter((l) => !shapes.has(`blk.${l}.ffn_gate_inp.weight`)),
+    mlp_only_layers: layersOf(get).filter((l) => !shapes.has(`blk.${l}.ffn_gate_inp.weight`)),
   };
 }
 

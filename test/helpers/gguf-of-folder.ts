@@ -36,6 +36,7 @@ const ofExperts: Readonly<Record<string, string>> = {
 }; // prettier-ignore
 /** What the converter calls the families whose names differ. */
 const architectureOf: Readonly<Record<string, string>> = {
+  mistral: 'llama',
   mixtral: 'llama',
   qwen3_moe: 'qwen3moe',
 };
@@ -133,6 +134,9 @@ export async function ggufOfFolder(folder: string, type: number): Promise<GgufFi
     'tokenizer.ggml.bos_token_id': { u32: number('bos_token_id') },
     'tokenizer.ggml.eos_token_id': { u32: number('eos_token_id') },
   };
+  if (config['sliding_window'] !== undefined && config['sliding_window'] !== null) {
+    meta[`${arch}.attention.sliding_window`] = { u32: number('sliding_window') };
+  }
   if (stacks.size > 0) {
     meta[`${arch}.expert_count`] = { u32: number('num_local_experts') };
     meta[`${arch}.expert_used_count`] = { u32: number('num_experts_per_tok') };

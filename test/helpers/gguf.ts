@@ -8,6 +8,7 @@ export type Meta =
   | { readonly bool: boolean }
   | { readonly text: string }
   | { readonly texts: readonly string[] }
+  | { readonly bools: readonly boolean[] }
   | { readonly f32s: readonly number[] }
   | { readonly i32s: readonly number[] };
 
@@ -59,6 +60,11 @@ function metaBytes(m: Meta): Buffer {
   if ('f32' in m) return Buffer.concat([u32(6), f32(m.f32)]);
   if ('bool' in m) return Buffer.concat([u32(7), Buffer.of(m.bool ? 1 : 0)]);
   if ('text' in m) return Buffer.concat([u32(8), text(m.text)]);
+  if ('bools' in m)
+    return array(
+      7,
+      m.bools.map((b) => Buffer.of(b ? 1 : 0)),
+    );
   if ('texts' in m) return array(8, m.texts.map(text));
   if ('f32s' in m) return array(6, m.f32s.map(f32));
   return array(5, m.i32s.map(i32));
