@@ -32,7 +32,9 @@ function once<T>(make: () => T): () => T {
 const causal: Case = {
   block: templateOf(`causal(${heads}) -> [t, heads, n] { return attend(q, k, v) }`),
 };
-const kernelsOf = (c: Case) => compileProgram(build(c).bound, undefined).program.kernels;
+/** Without the one that combines parts of keys, which attention entry by entry has none of. */
+const kernelsOf = (c: Case) =>
+  compileProgram(build(c).bound, undefined).program.kernels.filter((k) => k.name !== 'merge');
 
 describe.each(variants)('%s', (_, variant) => {
   const built = build(variant);
@@ -55,7 +57,7 @@ describe.each(variants)('%s', (_, variant) => {
   });
 
   test('is one kernel', () => {
-    const kernels = compileProgram(built.bound, undefined).program.kernels;
+    const kernels = kernelsOf(variant);
     const attending = kernels.filter((k) => k.name.startsWith('attend'));
     expect(attending.length).toBe(1 + (variant.attends ?? 0));
     expect(kernels.length).toBe(kernelsOf(causal).length + (variant.more ?? 0));

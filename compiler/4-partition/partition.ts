@@ -12,7 +12,8 @@ import {
   type ValueId,
   inputsOf,
 } from '../3-graph/graph.ts';
-import { factsOf, isIdentity, rowAxisOf, widthOf } from './classify.ts';
+import { factsOf, isIdentity, rowAxisOf, sizeOf, widthOf } from './classify.ts';
+import { inParts, mostParts, partWidth, splitTokens } from './key-parts.ts';
 import { loopNumbers, planWeights } from './layouts.ts';
 import { canShare } from './sharing.ts';
 import { type Piece, cutScope } from './scope.ts';
@@ -32,6 +33,8 @@ export function partition(graph: Graph): Plan {
   const pieces: Piece[] = [];
   const numbers = loopNumbers(graph);
   let nextBuffer = 0;
+  /** Values of the plan's own follow those of the graph. */
+  let nextValue = Math.max(...graph.types.keys()) + 1;
   const [result] = graph.results;
   invariant(result !== undefined && graph.results.length === 1, 'a graph has one result');
 
@@ -114,6 +117,7 @@ export function partition(graph: Graph): Plan {
   }
 
   function itemsOf(p: Piece, nodes: readonly Node[]): PlanItem[] {
+    if (p.kind === 'attend') return attention(p.facts);
     if (p.kind !== 'loop') return [{ kind: 'region', region: regionOf(p) }];
     const before = p.node.carried.flatMap((c) => enterLoop(c.initial, c.param, nodes, p.node));
     for (const c of p.node.carried) buffers.set(c.result, bufferFor(c.param));
@@ -164,19 +168,38 @@ export function partition(graph: Graph): Plan {
     };
   }
 
-  function regionOf(p: Exclude<Piece, { kind: 'loop' }>): Region {
+  /** Attention, and the kernel that combines parts of keys where threads share a token's. */
+  function attention(facts: NodeFacts): PlanItem[] {
+    const { node, axis, lowered } = facts;
+    invariant(lowered.kind === 'attend', 'an attention');
+    const piece: Piece = { kind: 'attend', facts, members: [] };
+    const { results } = node;
+    const reads = readsOf(piece, new Set(results));
+    const base = { name: node.op, axis, facts, reads, writes: results };
+    if (!inParts(lowered)) return [{ kind: 'region', region: { ...base, kind: 'attend' } }];
+    const [, heads, width] = typeOf(present(results[0])).shape;
+    const parts = nextValue++;
+    buffers.set(parts, {
+      id: nextBuffer++,
+      name: `b${nextBuffer - 1}`,
+      rows: splitTokens,
+      width: sizeOf(present(heads)) * mostParts * partWidth(sizeOf(present(width))),
+      dtype: 'f32',
+    });
+    const merge = { ...base, name: 'merge', reads: [parts] };
+    return [
+      {
+        kind: 'region',
+        region: { ...base, kind: 'attend', parts, writes: [...results, parts] },
+      },
+      { kind: 'region', region: { ...merge, kind: 'merge', parts } },
+    ];
+  }
+
+  function regionOf(p: Extract<Piece, { kind: 'rows' | 'contract' }>): Region {
     const writes = [...storesOf(p), ...appendsOf(p).flatMap((f) => f.node.results)];
     const reads = readsOf(p, new Set(writes));
     switch (p.kind) {
-      case 'attend':
-        return {
-          kind: 'attend',
-          name: p.facts.node.op,
-          axis: p.facts.axis,
-          facts: p.facts,
-          reads,
-          writes,
-        };
       case 'rows': {
         const { axis, stores, appends } = p;
         const ops = [...stores, ...appends.flatMap((a) => a.node.results)];

@@ -34,11 +34,11 @@ export type PlanItem =
 /** The step symbol that a value has a row for each of. */
 export type RowAxis = 't' | 'r';
 
-/** A row-major array [rows, width] in the arena. */
+/** A row-major array [rows, width] in the arena; a number of rows that no step changes, or one for each of the step's. */
 export interface Buffer {
   readonly id: number;
   readonly name: string;
-  readonly rows: RowAxis;
+  readonly rows: RowAxis | number;
   readonly width: number;
   readonly dtype: DType;
 }
@@ -68,6 +68,7 @@ interface RegionBase {
  * - `contract`: products with weights, parallel over units of output columns; norms and gathers that
  *   make an operand are computed on the way in, element-wise work on the way out
  * - `attend`: attention over the cache, parallel over tokens and heads
+ * - `merge`: combines the parts that attention left for one token in several threads
  * - `copy`: a value to the buffer of another, where a loop's values could not share one
  */
 export type Region =
@@ -77,7 +78,13 @@ export type Region =
       readonly appends: readonly NodeFacts[];
     })
   | (RegionBase & { readonly kind: 'contract'; readonly groups: readonly Group[] })
-  | (RegionBase & { readonly kind: 'attend'; readonly facts: NodeFacts })
+  | (RegionBase & {
+      readonly kind: 'attend';
+      readonly facts: NodeFacts;
+      /** Where parts of tokens' keys are left that threads worked on, if keys are cut into parts. */
+      readonly parts?: ValueId;
+    })
+  | (RegionBase & { readonly kind: 'merge'; readonly facts: NodeFacts; readonly parts: ValueId })
   | (RegionBase & { readonly kind: 'copy'; readonly from: ValueId; readonly to: ValueId });
 
 /**

@@ -44,6 +44,7 @@ function printBody(w: Writer, region: Region): void {
       break;
     case 'rows':
     case 'attend':
+    case 'merge':
     case 'copy':
       break;
   }

@@ -3,6 +3,8 @@ import { invariant } from '../base/invariant.ts';
 import { type Expr, add, fma, int, lane, load, mul, splat, variable } from '../scalar/expr.ts';
 import type { LowerContext } from './context.ts';
 import type { Stmt } from './kernel.ts';
+import { shuffle } from './lane-sums.ts';
+import { type StateTile, entries } from './state-rows.ts';
 import { loop, named, readRegister, registers, store } from './statements.ts';
 import { simdLanes } from './vectorize.ts';
 
@@ -24,12 +26,10 @@ export function overWidth(
 export interface Dots {
   readonly q: string;
   readonly qRow: Expr;
-  readonly keys: string;
-  /** First of the four slots. */
-  readonly entry: Expr;
-  readonly stride: number;
+  readonly keys: StateTile;
+  /** Where the block's keys begin for the head, and the first of the four in it. */
   readonly start: Expr;
-  readonly width: number;
+  readonly entry: Expr;
 }
 
 /** q . k for four consecutive slots, in the lanes of one vector. */
@@ -39,11 +39,12 @@ export function fourDots(
 ): { readonly stmts: Stmt[]; readonly value: Expr } {
   const { builder: b } = ctx;
   const acc = b.fresh('dot');
-  const base = named(b.fresh('k_row'), add(mul(d.entry, int(d.stride)), d.start));
+  const { width } = d.keys;
+  const base = named(b.fresh('k_row'), add(d.start, mul(d.entry, int(width))));
   const i = b.fresh('i');
-  const full = Math.floor(d.width / simdLanes) * simdLanes;
+  const full = Math.floor(width / simdLanes) * simdLanes;
   const key = (n: number, lanes: number): Expr =>
-    load(d.keys, add(add(base.ref, variable(i)), int(n * d.stride)), 'f32', lanes);
+    entries(d.keys, add(add(base.ref, variable(i)), int(n * width)), lanes);
   const query = named(b.fresh('qi'), load(d.q, add(d.qRow, variable(i)), 'f32', simdLanes));
   const body = [0, 1, 2, 3].map((n) =>
     store(acc, n, fma(query.ref, key(n, simdLanes), readRegister(acc, n, simdLanes))),
@@ -68,7 +69,7 @@ export function fourDots(
     add(shuffle(ab.ref, cd.ref, [0, 1, 4, 5]), shuffle(ab.ref, cd.ref, [2, 3, 6, 7])),
   );
   stmts.push(ab.stmt, cd.stmt, sums.stmt);
-  if (full === d.width) return { stmts, value: sums.ref };
+  if (full === width) return { stmts, value: sums.ref };
   // The last elements of a head whose size is no multiple of the lanes.
   const rest = b.fresh('rest');
   const held = b.scratch('dots', simdLanes);
@@ -81,45 +82,35 @@ export function fourDots(
   stmts.push(
     registers(rest, 4, 1),
     ...[0, 1, 2, 3].map((n) => store(rest, n, lane(sums.ref, n))),
-    loop(i, full, d.width, [0, 1, 2, 3].map(one)),
+    loop(i, full, width, [0, 1, 2, 3].map(one)),
     ...[0, 1, 2, 3].map((n) => store(held, n, readRegister(rest, n, 1))),
   );
   return { stmts, value: load(held, int(0), 'f32', simdLanes) };
 }
-
-const shuffle = (a: Expr, b: Expr, pick: readonly number[]): Expr => ({
-  op: 'shuffle',
-  a,
-  b,
-  pick,
-  dtype: a.dtype,
-  lanes: pick.length,
-});
 
 export interface Weighted {
   readonly o: string;
   readonly carry: Expr;
   readonly scores: string;
   readonly count: Expr;
-  readonly values: string;
-  readonly entry: Expr;
-  readonly stride: number;
+  readonly values: StateTile;
+  /** Where the block's values begin for the head. */
   readonly start: Expr;
-  readonly width: number;
 }
 
 /** o = o * carry + sum over the block's entries of p * v, in the order of the entries. */
 export function weighted(ctx: LowerContext, w: Weighted): Stmt[] {
   const { builder: b } = ctx;
-  const base = named(b.fresh('v_row'), add(mul(w.entry, int(w.stride)), w.start));
+  const { width } = w.values;
+  const base = named(b.fresh('v_row'), w.start);
   const e = b.fresh('e');
   const acc = b.fresh('acc');
   const chunk = (from: Expr, groups: number, lanes: number): Stmt[] => {
     const at = (g: number): Expr => add(from, int(g * simdLanes));
     const all = Array.from({ length: groups }, (_, g) => g);
     const p = named(b.fresh('p'), spread(load(w.scores, variable(e)), lanes));
-    const row = named(b.fresh('row'), add(base.ref, mul(variable(e), int(w.stride))));
-    const value = (g: number): Expr => load(w.values, add(row.ref, at(g)), 'f32', lanes);
+    const row = named(b.fresh('row'), add(base.ref, mul(variable(e), int(width))));
+    const value = (g: number): Expr => entries(w.values, add(row.ref, at(g)), lanes);
     const name = b.fresh(acc);
     return [
       registers(name, groups, lanes),
@@ -136,14 +127,14 @@ export function weighted(ctx: LowerContext, w: Weighted): Stmt[] {
   };
   const i = b.fresh('i');
   const big = 4 * simdLanes;
-  const full = Math.floor(w.width / big) * big;
-  const vectors = Math.floor(w.width / simdLanes) * simdLanes;
+  const full = Math.floor(width / big) * big;
+  const vectors = Math.floor(width / simdLanes) * simdLanes;
   return [
     base.stmt,
     ...(full > 0 ? [loop(i, 0, full, chunk(variable(i), 4, simdLanes), 'serial', big)] : []),
     ...(full < vectors
       ? [loop(i, full, vectors, chunk(variable(i), 1, simdLanes), 'serial', simdLanes)]
       : []),
-    ...(vectors < w.width ? [loop(i, vectors, w.width, chunk(variable(i), 1, 1))] : []),
+    ...(vectors < width ? [loop(i, vectors, width, chunk(variable(i), 1, 1))] : []),
   ];
 }

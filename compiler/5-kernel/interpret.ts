@@ -40,6 +40,7 @@ function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
   const scratch = new DataView(new ArrayBuffer(kernel.scratchBytes));
   const registers = new Map<string, Value[]>();
   const names = new Map<string, Value>(kernel.scalars.map((s) => [s, [run.scalars[s]]]));
+  names.set('threads', [run.threads]);
   runAll(kernel.body);
 
   function runAll(stmts: readonly Stmt[]): void {

@@ -101,6 +101,7 @@ export interface Kernel {
   /** Global tiles, in argument order; a launch passes the byte address of each. */
   readonly params: readonly Tile[];
   readonly scalars: readonly KernelScalar[];
+  /** May read the number of threads of the team, `threads`, to divide work: results do not depend on it. */
   readonly body: readonly Stmt[];
   /** Bytes of each thread's own scratch that the kernel's tiles cover. */
   readonly scratchBytes: number;

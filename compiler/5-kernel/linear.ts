@@ -107,11 +107,21 @@ export function unflatten(offset: Linear, shape: readonly number[]): Linear[] {
   return index;
 }
 
-/** The same by instructions, for offsets of unknown structure. */
+/**
+ * The same by instructions, for offsets of unknown structure. Only what is a multiple of a step is
+ * divided where the rest stays below it: the rest, a loop over columns, keeps its stride.
+ */
 export function dynamicDivide(
   a: Linear,
   by: number,
 ): { readonly quotient: Linear; readonly remainder: Linear } {
+  for (let step = Math.floor(by / 2); step > 1; step--) {
+    const parts = by % step === 0 ? divideIndex(a, step) : undefined;
+    if (!parts || isZero(parts.remainder)) continue;
+    const coarse = dynamicDivide(parts.quotient, by / step);
+    const remainder = addIndex(scaleIndex(coarse.remainder, step), parts.remainder);
+    return { quotient: coarse.quotient, remainder };
+  }
   const value = indexExpr(a);
   const key = keyOf(a);
   const { high } = rangeOf(a);

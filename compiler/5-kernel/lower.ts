@@ -2,6 +2,7 @@
 import type { Plan, Region } from '../4-partition/plan.ts';
 import { unreachable } from '../base/invariant.ts';
 import { lowerAttend } from './attend.ts';
+import { lowerMerge } from './attend-merge.ts';
 import { type Binding, makeBuilder } from './builder.ts';
 import type { LowerContext } from './context.ts';
 import { lowerContract, tokensStaged, tokensTogether } from './contract.ts';
@@ -42,6 +43,8 @@ function bodyOf(ctx: LowerContext, region: Region): Stmt[] {
       return lowerContract(ctx, region);
     case 'attend':
       return lowerAttend(ctx, region);
+    case 'merge':
+      return lowerMerge(ctx, region);
     default:
       return unreachable(region);
   }

@@ -4,7 +4,7 @@ import type { Loops } from '../ops/op.ts';
 import type { ValueId } from '../3-graph/graph.ts';
 import { rowAxisOf, sizeOf } from '../4-partition/classify.ts';
 import type { NodeFacts } from '../4-partition/plan.ts';
-import { type Expr, compare, int, load, num, select, variable } from '../scalar/expr.ts';
+import { type Expr, add, compare, int, load, num, select, variable } from '../scalar/expr.ts';
 import { children } from '../scalar/walk.ts';
 import {
   type Frame,
@@ -19,6 +19,7 @@ import {
 import { type Stmt, scalarOf } from './kernel.ts';
 import { type Linear, addIndex, constantIndex, flatten, indexExpr, scaleIndex } from './linear.ts';
 import { type LoopAxis, reduceLoop, storeLoops } from './loops.ts';
+import { slotStart, rowOffset, stateTile } from './state-rows.ts';
 import { loop, named, readRegister, registers, store, when } from './statements.ts';
 
 /**
@@ -280,32 +281,20 @@ function emitAppend(ctx: NodeContext, facts: NodeFacts): Stmt[] {
   const { builder } = frame;
   const source = present(facts.node.inputs[0]);
   const state = present(facts.node.state, 'state of an append');
-  const tile = builder.param(
-    { kind: 'state', state: state.name },
-    state.spec.dtype,
-    state.name.split('.').at(-1) ?? 'state',
-  );
-  const width = productOf(state.spec.row);
+  const tile = stateTile(builder, state);
   const slots = builder.param({ kind: 'step', field: 'slot' }, 'i32', 'slot');
   const share = ctx.share(source);
-  const sizes = columnsOf(frame.plan, source);
-  const base = named(builder.fresh('at'), {
-    op: 'mul',
-    a: load(slots, indexExpr(frame.row), 'i32'),
-    b: int(width),
-    dtype: 'i32',
-    lanes: 1,
-  });
+  const slot = named(builder.fresh('slot'), load(slots, indexExpr(frame.row), 'i32'));
+  const base = named(builder.fresh('at'), slotStart(tile, slot.ref));
   const stores = storeLoops(builder, share.axes, (index) => {
     const columns = share.columns(index);
-    const offset = indexExpr(flatten(columns, sizes));
     return {
-      tile,
-      index: { op: 'add', a: base.ref, b: offset, dtype: 'i32', lanes: 1 },
+      tile: tile.tile,
+      index: add(base.ref, rowOffset(tile, state.spec.row, columns)),
       value: element(frame, source, withRow(frame, source, columns)),
     };
   });
-  return [base.stmt, ...stores];
+  return [slot.stmt, base.stmt, ...stores];
 }
 
 /**

@@ -12,17 +12,16 @@ import {
   type ScalarFn,
   add,
   int,
-  load,
   max,
   min,
-  mul,
   variable,
 } from '../scalar/expr.ts';
 import { children, mapChildren } from '../scalar/walk.ts';
 import type { LowerContext } from './context.ts';
 import { type Frame, element, typeOf } from './frame.ts';
-import { type Stmt, scalarOf } from './kernel.ts';
+import type { Stmt } from './kernel.ts';
 import { type Linear, constantIndex, loopIndex, opaqueIndex } from './linear.ts';
+import { entries, rowOffset, slotStart, stateTile } from './state-rows.ts';
 import { letStmt, loop, named, readRegister, registers, store } from './statements.ts';
 import { mentions, reduceLanes, simdLanes, vectorize } from './vectorize.ts';
 
@@ -99,12 +98,10 @@ export function pairValue(
     const sizes = type.shape.slice(type.shape.length - e.index.length).map(sizeOf);
     const index = e.index.map((x, n) => inRange(x, present(sizes[n])));
     if (state) {
-      const hint = state.name.split('.').at(-1) ?? 'state';
-      const tile = builder.param({ kind: 'state', state: state.name }, state.spec.dtype, hint);
-      const width = sizes.reduce((a, b) => a * b, 1);
-      const offset = index.reduce((sum, x, n) => add(mul(sum, int(present(sizes[n]))), x), int(0));
-      const at = add(mul(variable(keyMark.slot), int(width)), offset);
-      return load(tile, at, scalarOf(state.spec.dtype));
+      const tile = stateTile(builder, state);
+      const linear = index.map((x) => linearOf(x));
+      const at = slotStart(tile, variable(keyMark.slot));
+      return entries(tile, add(at, rowOffset(tile, state.spec.row, linear)));
     }
     const linear = index.map((x): Linear => linearOf(x));
     return element(scope.frame, v, ownRow ? [scope.frame.row, ...linear] : linear);
@@ -218,18 +215,4 @@ export function pairValue(
 function linearOf(x: Expr): Linear {
   if (x.op === 'const') return constantIndex(x.value);
   return x.op === 'var' ? loopIndex(x.name, Infinity) : opaqueIndex(JSON.stringify(x), x);
-}
-
-const laneOps = new Set<Expr['op']>([
-  'const', 'var', 'neg', 'abs', 'sqrt', 'floor', 'ceil', 'trunc', 'round', 'exp', 'log', 'tanh', 'erf',
-  'not', 'add', 'sub', 'mul', 'div', 'min', 'max', 'and', 'or', 'xor', 'lt', 'le', 'gt', 'ge', 'eq',
-  'ne', 'select', 'cast',
-]); // prettier-ignore
-
-/** Whether a function can be computed for several keys in the lanes of a vector. */
-export function runsInLanes(e: Expr): boolean {
-  if (!laneOps.has(e.op)) return false;
-  if (e.dtype === 'bool' && (e.op === 'const' || e.op === 'var')) return false;
-  if (e.op === 'div' && e.dtype === 'i32') return false;
-  return children(e).every(runsInLanes);
 }

@@ -81,6 +81,6 @@ export function verifyKernel(kernel: Kernel, { fast = false } = {}): readonly st
     if (e.op === 'lane' && e.lane >= e.a.lanes) fault(`lane ${e.lane} of ${e.a.lanes}`);
     children(e).forEach((c) => check(c, names));
   };
-  visit(kernel.body, new Set(kernel.scalars), false);
+  visit(kernel.body, new Set([...kernel.scalars, 'threads']), false);
   return faults;
 }

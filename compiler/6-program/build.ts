@@ -6,7 +6,7 @@ import type { Plan, PlanItem, Region } from '../4-partition/plan.ts';
 import type { Binding } from '../5-kernel/builder.ts';
 import type { Kernel } from '../5-kernel/kernel.ts';
 import { lowerRegion } from '../5-kernel/lower.ts';
-import { align, placeBuffers, placeStates, placeWeights } from './memory.ts';
+import { align, bufferBytes, placeBuffers, placeStates, placeWeights } from './memory.ts';
 import type { Argument, Item, Limits, Program } from './program.ts';
 
 export function buildProgram(plan: Plan, limits: Limits): Program {
@@ -111,8 +111,7 @@ export function buildProgram(plan: Plan, limits: Limits): Program {
       return { space: state.name, from: 0, to: 1 };
     }
     const from = present(arena.offsets.get(buffer.id));
-    const rows = buffer.rows === 't' ? limits.tokens : limits.rows;
-    return { space: 'arena', from, to: from + align(buffer.width * bytesOf[buffer.dtype] * rows) };
+    return { space: 'arena', from, to: from + bufferBytes(buffer, limits) };
   }
 }
 

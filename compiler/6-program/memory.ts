@@ -99,6 +99,12 @@ export interface Arena {
   readonly buffers: MemoryPlan['buffers'];
 }
 
+/** Bytes of a buffer in the largest step. */
+export function bufferBytes(b: Buffer, limits: Limits): number {
+  const rows = typeof b.rows === 'number' ? b.rows : b.rows === 't' ? limits.tokens : limits.rows;
+  return align(b.width * bytesOf[b.dtype] * rows);
+}
+
 /**
  * Buffers to offsets: two that live at the same time do not overlap. A buffer that a loop carries, or
  * shares with the outside, lives through the whole loop.
@@ -135,8 +141,7 @@ export function placeBuffers(plan: Plan, limits: Limits): Arena {
     const result = plan.buffers.get(plan.result)?.id === id;
     return { buffer, ...interval(list, loops, result ? launch : undefined) };
   });
-  const bytesFor = (b: Buffer): number =>
-    align(b.width * bytesOf[b.dtype] * (b.rows === 't' ? limits.tokens : limits.rows));
+  const bytesFor = (b: Buffer): number => bufferBytes(b, limits);
   lives.sort((a, b) => bytesFor(b.buffer) - bytesFor(a.buffer) || a.from - b.from);
   const placed: { offset: number; bytes: number; from: number; to: number; buffer: Buffer }[] = [];
   for (const life of lives) {

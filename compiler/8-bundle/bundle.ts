@@ -8,7 +8,7 @@ import type { Graph } from '../3-graph/graph.ts';
 import type { Program } from '../6-program/program.ts';
 import type { LlvmVariant } from '../7-emit/llvm.ts';
 import { type NativeTools, nativeVariants } from '../7-emit/native.ts';
-import { blockEntries } from '../5-kernel/attend.ts';
+import { blockEntries } from '../5-kernel/state-rows.ts';
 import { packedBytes } from '../5-kernel/layout.ts';
 import { type Checkpoint, readCompanion } from './checkpoint.ts';
 import { type Files, joinFile } from './files.ts';

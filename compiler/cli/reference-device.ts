@@ -7,7 +7,7 @@ import { nameAt } from '../2-model/model.ts';
 import type { BoundWeights } from '../2-model/bind-weights.ts';
 import type { Graph, Node } from '../3-graph/graph.ts';
 import { type WeightReader, interpret, makeStateStore } from '../3-graph/interpret.ts';
-import { blockEntries } from '../5-kernel/attend.ts';
+import { blockEntries } from '../5-kernel/state-rows.ts';
 import type { Checkpoint } from '../8-bundle/checkpoint.ts';
 import type { Files } from '../8-bundle/files.ts';
 import { numbersOf, readTensor } from '../8-bundle/tensor.ts';

@@ -9,7 +9,14 @@ import { makeRandom } from './random-checkpoint.ts';
 import { temporaryFolder } from './models.ts';
 import { templateOf } from './template.ts';
 
-export const sizes = { vocab: 32, width: 32, heads: 4, kv: 2, head: 8 };
+export interface Sizes {
+  readonly vocab: number;
+  readonly width: number;
+  readonly heads: number;
+  readonly kv: number;
+  readonly head: number;
+}
+export const sizes: Sizes = { vocab: 32, width: 32, heads: 4, kv: 2, head: 8 };
 
 /** A matrix of doubles by rows, as it was rounded to f32. */
 export interface Weight {
@@ -35,8 +42,8 @@ export interface Built {
 }
 
 /** The block between projections of an embedding; its result is the model's. */
-export function build(c: Case): Built {
-  const { vocab, width, heads, kv, head } = sizes;
+export function build(c: Case, own = sizes): Built {
+  const { vocab, width, heads, kv, head } = own;
   const text = `variant(ids: i32[t]) -> [t, ${heads * head}] {
     weight table: [${vocab}, ${width}], wq: [${heads * head}, ${width}]
     weight wk: [${kv * head}, ${width}], wv: [${kv * head}, ${width}]
@@ -142,12 +149,19 @@ export function softmax(scores: readonly (number | undefined)[], rest = -Infinit
   return parts.map((p) => p / total);
 }
 
-/** The model's rows for `ids`, by the formula; products are q.k without a scale. */
-export function naive(weights: Weights, ids: readonly number[], formula: Formula): Float32Array[] {
-  const { heads, kv, head } = sizes;
+/** The model's rows for `ids` from row `first` on, by the formula; products are q.k without a scale. */
+export function naive(
+  weights: Weights,
+  ids: readonly number[],
+  formula: Formula,
+  own = sizes,
+  first = 0,
+): Float32Array[] {
+  const { heads, kv, head } = own;
   const t = tokensOf(weights, ids);
   const [q, k, v] = ['wq', 'wk', 'wv'].map((w) => t.project(w));
-  return ids.map((_, i) => {
+  return ids.slice(first).map((_, n) => {
+    const i = first + n;
     const out = new Float32Array(heads * head);
     for (let h = 0; h < heads; h++) {
       const g = Math.floor(h / (heads / kv));

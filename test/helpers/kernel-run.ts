@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { nodeFiles } from '../../compiler/cli/node-files.ts';
 import { compileProgram } from '../../compiler/compile.ts';
 import type { BoundModel } from '../../compiler/index.ts';
-import { blockEntries } from '../../compiler/5-kernel/attend.ts';
+import { blockEntries } from '../../compiler/5-kernel/state-rows.ts';
 import { makeRaceLog } from '../../compiler/5-kernel/races.ts';
 import {
   type ProgramMemory,

@@ -1,0 +1,109 @@
+/** Attention in tiles and parts: every size of group, long caches, and no bit that hangs on company. */
+import { describe, expect, test } from 'vitest';
+import { blockKeys, mostParts } from '../compiler/4-partition/key-parts.ts';
+import { type Formula, type Sizes, build, naive, softmax } from './helpers/attention.ts';
+import { deviationOf, maxError } from './helpers/golden.ts';
+import { runKernels, tokens } from './helpers/kernel-run.ts';
+import { bundleOf, loadBundle } from './helpers/models.ts';
+import { templateOf } from './helpers/template.ts';
+
+const heads = 'q: [t, heads, n], k: [t, kv, n], v: [t, kv, n]';
+const block = (body: string) => templateOf(`own(${heads}) -> [t, heads, n] {\n  ${body}\n}`);
+const causal = block('return attend(q, k, v)');
+const plain =
+  (head: number, seen = (i: number, j: number): boolean => j <= i): Formula =>
+  (_, i, __, products) =>
+    softmax(products.map((p, j) => (seen(i, j) ? p / Math.sqrt(head) : undefined)));
+
+/** Below the number of the model's results too, which are taken for a vocabulary. */
+function idsFrom(seed: number, count: number): readonly number[] {
+  let state = seed;
+  return Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state >>> 8) % 8;
+  });
+}
+const sizesOf = (group: number, kv = 2, head = 8): Sizes => ({
+  vocab: 32,
+  width: 16,
+  heads: group * kv,
+  kv,
+  head,
+});
+const bytes = (rows: readonly Float32Array[]): string =>
+  Buffer.concat(rows.map((r) => Buffer.from(r.buffer, r.byteOffset, r.byteLength))).toString('hex');
+
+describe.each([1, 2, 3, 4, 5, 6, 7, 8, 12])('groups of %i', (group) => {
+  const own = sizesOf(group, 2, group === 5 ? 18 : group === 3 ? 20 : 8);
+  const built = build({ block: causal }, own);
+  const prompt = idsFrom(group, 150);
+  const open = async (threads: number) =>
+    loadBundle(await bundleOf(built.bound, built.folder), { threads, context: 256, sequences: 4 });
+
+  test('are what the formula says, one token at a time too, to the bit', async () => {
+    const model = await open(1);
+    const all = await model.logits(prompt);
+    const wanted = naive(built.weights, prompt, plain(own.head), own);
+    expect(maxError(wanted, all) / deviationOf(wanted)).toBeLessThan(1e-4);
+    const one = await model.sequence().append(prompt, { logits: 'all', chunk: 1 });
+    expect(bytes(one)).toBe(bytes(all));
+    model.close();
+    const two = await open(2);
+    const [together] = await Promise.all([
+      two.sequence().append(prompt, { logits: 'all', chunk: 13 }),
+      two.logits(prompt.slice(3)),
+      two.sequence().append(prompt.slice(7, 40), { logits: 'all', chunk: 2 }),
+    ]);
+    expect(bytes(together)).toBe(bytes(all));
+    const decoded = await two.sequence().append(prompt, { logits: 'all', chunk: 1 });
+    expect(bytes(decoded)).toBe(bytes(all));
+    two.close();
+  });
+
+  test('stay in bounds and have no race', async () => {
+    const own6 = prompt.slice(0, tokens);
+    const wanted = naive(built.weights, own6, plain(own.head), own);
+    const found = await runKernels(built.bound, built.folder, own6);
+    expect(maxError(wanted, found) / deviationOf(wanted)).toBeLessThan(1e-4);
+  });
+});
+
+describe('more keys than parts of one block hold', () => {
+  const own = sizesOf(2, 1);
+  const length = blockKeys * mostParts + 200;
+  const first = length - 3;
+  const prompt = idsFrom(5, length);
+
+  test.each([
+    ['all of them', causal, plain(own.head)],
+    [
+      'a window of 300',
+      block('return attend(q, k, v, mask = |i, j| j <= i and i - j < 300)'),
+      plain(own.head, (i, j) => j <= i && i - j < 300),
+    ],
+    [
+      'keys no token sees, at the start',
+      block('return attend(q, k, v, mask = |i, j| j <= i and j >= 1500)'),
+      plain(own.head, (i, j) => j <= i && j >= 1500),
+    ],
+  ] as const)('%s', async (_, template, formula) => {
+    const built = build({ block: template }, own);
+    const bundle = await bundleOf(built.bound, built.folder);
+    const open = (threads: number) => loadBundle(bundle, { threads, context: 4096, sequences: 2 });
+    const wanted = naive(built.weights, prompt, formula, own, first);
+    const found: string[] = [];
+    for (const [threads, chunk] of [
+      [1, 512],
+      [2, 300],
+    ] as const) {
+      const model = await open(threads);
+      const s = model.sequence();
+      const start = await s.append(prompt.slice(0, length - 40), { logits: 'all', chunk });
+      const rows = await s.append(prompt.slice(length - 40), { logits: 'all', chunk: threads });
+      expect(maxError(wanted, rows.slice(-3)) / deviationOf(wanted)).toBeLessThan(1e-4);
+      found.push(bytes([...start.slice(1490), ...rows]));
+      model.close();
+    }
+    expect(found[0]).toBe(found[1]);
+  });
+});
