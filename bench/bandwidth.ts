@@ -1,6 +1,6 @@
 /**
- * How fast one core of this machine reads memory: native loops where a C compiler is at hand, else
- * the same loops in WebAssembly. Several numbers of streams; the best one is the machine's.
+ * How fast this machine reads memory: native loops where a C compiler is at hand, else the same loops in
+ * WebAssembly, with one thread. Several numbers of streams; the best one is the machine's.
  */
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
@@ -17,8 +17,10 @@ export interface Bandwidth {
 export interface BandwidthMeter {
   /** What the loops are: `gcc -O3 -march=native` or `wasm`. */
   readonly loops: string;
-  /** Reads a buffer of `bytes` for about `seconds`. */
-  measure(bytes: number, seconds: number): Promise<Bandwidth>;
+  /** More threads than one can read. */
+  readonly threaded: boolean;
+  /** Reads a buffer of `bytes` for about `seconds`, by one thread or several that share it. */
+  measure(bytes: number, seconds: number, threads?: number): Promise<Bandwidth>;
 }
 
 const run = promisify(execFile);
@@ -28,16 +30,21 @@ export async function openBandwidthMeter(folder: string): Promise<BandwidthMeter
   const compiler = ['gcc', 'cc', 'clang'].find(works);
   if (compiler === undefined) {
     const read = await openWasmLoops();
-    return { loops: 'wasm', measure: (bytes, seconds) => Promise.resolve(read(bytes, seconds)) };
+    const measure: BandwidthMeter['measure'] = (bytes, seconds, threads = 1) => {
+      if (threads > 1) throw new Error('without a C compiler one thread reads');
+      return Promise.resolve(read(bytes, seconds));
+    };
+    return { loops: 'wasm', threaded: false, measure };
   }
   mkdirSync(folder, { recursive: true });
   const binary = join(folder, 'read-loops');
   const source = fileURLToPath(new URL('read-loops.c', import.meta.url));
-  execFileSync(compiler, ['-O3', '-march=native', '-o', binary, source]);
+  execFileSync(compiler, ['-O3', '-march=native', '-pthread', '-o', binary, source]);
   return {
     loops: `${compiler} -O3 -march=native`,
-    async measure(bytes, seconds) {
-      const { stdout } = await run(binary, [String(bytes), String(seconds)]);
+    threaded: true,
+    async measure(bytes, seconds, threads = 1) {
+      const { stdout } = await run(binary, [bytes, seconds, threads].map(String));
       return bestOf(stdout.trim().split('\n').map(parseLine));
     },
   };

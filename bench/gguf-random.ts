@@ -130,14 +130,44 @@ export function ggufTensors(shape: GgufShape, type: BlockName): readonly Entry[]
   ];
 }
 
-/** A SentencePiece vocabulary of the 256 bytes, filled up with tokens that no text is split into. */
+/** The printable character that byte-level BPE writes a byte as. */
+function byteTexts(): readonly string[] {
+  const plain = (b: number): boolean => (b > 32 && b < 127) || (b > 160 && b !== 173);
+  let shifted = 256;
+  return Array.from({ length: 256 }, (_, b) => String.fromCodePoint(plain(b) ? b : shifted++));
+}
+
+/** Words of small letters, each a merge of a shorter word and a letter: `ab`, then `abc`, then longer. */
+function* letterMerges(): Generator<readonly [left: string, right: string]> {
+  const letters = [...'abcdefghijklmnopqrstuvwxyz'];
+  for (let shorter = letters; ;) {
+    const words: string[] = [];
+    for (const left of shorter)
+      for (const right of letters) {
+        yield [left, right];
+        words.push(left + right);
+      }
+    shorter = words;
+  }
+}
+
+/** Ids of the 256 bytes follow the special tokens. */
+export const firstByte = 3;
+
+/**
+ * A byte-level BPE vocabulary as the Llama 3 and Qwen files have one, of the same size: bytes, then merges
+ * of small letters. Texts without small letters are one token a byte.
+ */
 export function ggufMetadata(shape: GgufShape): Readonly<Record<string, Meta>> {
   const a = shape.architecture;
-  const hex = (i: number): string => i.toString(16).toUpperCase().padStart(2, '0');
   const special = ['<unk>', '<s>', '</s>'];
-  const first = special.length + 256;
+  const first = firstByte + 256;
   if (shape.vocab < first) throw new Error(`a vocabulary has at least ${first} tokens`);
-  const fill = shape.vocab - first;
+  const merges: (readonly [string, string])[] = [];
+  for (const merge of letterMerges()) {
+    if (merges.length === shape.vocab - first) break;
+    merges.push(merge);
+  }
   return {
     'general.architecture': { text: a },
     'general.name': { text: shape.name },
@@ -160,22 +190,18 @@ export function ggufMetadata(shape: GgufShape): Readonly<Record<string, Meta>> {
           [`${a}.expert_used_count`]: { u32: shape.experts.used },
           [`${a}.expert_feed_forward_length`]: { u32: shape.inner },
         }),
-    'tokenizer.ggml.model': { text: 'llama' },
+    'tokenizer.ggml.model': { text: 'gpt2' },
+    'tokenizer.ggml.pre': { text: a === 'llama' ? 'llama-bpe' : 'qwen2' },
     'tokenizer.ggml.tokens': {
-      texts: [
-        ...special,
-        ...Array.from({ length: 256 }, (_, i) => `<0x${hex(i)}>`),
-        ...Array.from({ length: fill }, (_, i) => `<fill ${first + i}>`),
-      ],
+      texts: [...special, ...byteTexts(), ...merges.map(([l, r]) => l + r)],
     },
-    'tokenizer.ggml.scores': { f32s: Array.from({ length: shape.vocab }, (_, i) => -i) },
-    // Unknown, control, control; bytes; normal.
+    // Control; normal.
     'tokenizer.ggml.token_type': {
-      i32s: [2, 3, 3, ...Array<number>(256).fill(6), ...Array<number>(fill).fill(1)],
+      i32s: Array.from({ length: shape.vocab }, (_, i) => (i < firstByte ? 3 : 1)),
     },
+    'tokenizer.ggml.merges': { texts: merges.map((m) => m.join(' ')) },
     'tokenizer.ggml.bos_token_id': { u32: 1 },
     'tokenizer.ggml.eos_token_id': { u32: 2 },
-    'tokenizer.ggml.unknown_token_id': { u32: 0 },
     'tokenizer.ggml.add_bos_token': { bool: true },
   };
 }
@@ -185,7 +211,8 @@ export async function makeGguf(shape: GgufShape, type: BlockName, cache: string)
   const { name, architecture, vocab, width, inner, depth, heads, kvHeads, head, experts } = shape;
   const sizes = [vocab, width, inner, depth, heads, kvHeads, head, shape.context];
   const mixture = experts === undefined ? [] : [experts.count, experts.used];
-  const path = join(cache, `${[name, architecture, ...sizes, ...mixture, type].join('-')}.gguf`);
+  const facts = [name, architecture, ...sizes, ...mixture, type, 'bpe'];
+  const path = join(cache, `${facts.join('-')}.gguf`);
   if (existsSync(path)) return path;
   mkdirSync(cache, { recursive: true });
   const partial = `${path}.${process.pid}.partial`;

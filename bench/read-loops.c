@@ -1,6 +1,9 @@
-// Read bandwidth of one core: sums a buffer with 1 to 8 streams side by side. For each number of
-// streams the median pass counts, as it does for what is compared with it.
-// usage: read-loops BYTES SECONDS  ->  "STREAMS GIGABYTES_PER_SECOND" per line
+// Read bandwidth: threads sum a buffer, each its own part, with 1 to 8 streams side by side. For each
+// number of streams the median pass counts, as it does for what is compared with it; a pass ends when
+// the last thread has ended.
+// usage: read-loops BYTES SECONDS [THREADS]  ->  "STREAMS GIGABYTES_PER_SECOND" per line
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +16,10 @@
 #define WIDTH 32
 #endif
 typedef uint64_t vec __attribute__((vector_size(WIDTH)));
+
+#if !defined(__x86_64__) && !defined(__i386__)
+#define __builtin_ia32_pause() atomic_thread_fence(memory_order_seq_cst)
+#endif
 
 static double now(void) {
   struct timespec t;
@@ -57,24 +64,66 @@ static int ascending(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+// A pass of all threads: `pass` starts it, `done` counts who has read.
+static struct {
+  const vec *data;
+  size_t vectors; // of one thread
+  int loop, times, threads;
+  atomic_int pass, done;
+  atomic_ullong sink;
+} work;
+
+static void read_part(int thread) {
+  const vec *part = work.data + thread * work.vectors;
+  uint64_t sum = 0;
+  for (int k = 0; k < work.times; k++) sum += loops[work.loop].read(part, work.vectors);
+  atomic_fetch_add(&work.sink, sum);
+}
+
+static void *follow(void *thread) {
+  for (int seen = 0;;) {
+    while (atomic_load(&work.pass) == seen) __builtin_ia32_pause();
+    seen++;
+    read_part((int)(intptr_t)thread);
+    atomic_fetch_add(&work.done, 1);
+  }
+}
+
+static void all_read(void) {
+  atomic_store(&work.done, 1);
+  atomic_fetch_add(&work.pass, 1);
+  read_part(0);
+  while (atomic_load(&work.done) < work.threads) __builtin_ia32_pause();
+}
+
 int main(int argc, char **argv) {
-  if (argc != 3) return 1;
-  size_t bytes = strtoull(argv[1], 0, 10) / (WIDTH * 64) * (WIDTH * 64);
+  if (argc != 3 && argc != 4) return 1;
+  int threads = argc == 4 ? atoi(argv[3]) : 1;
+  if (threads < 1) return 1;
+  size_t unit = WIDTH * 64 * (size_t)threads;
+  size_t bytes = strtoull(argv[1], 0, 10) / unit * unit;
   double seconds = atof(argv[2]) / LOOPS;
   vec *data = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
   if (!data || !bytes) return 1;
   // Real pages with real contents: untouched ones would all be the same page of zeros.
   for (size_t i = 0; i < bytes / 8; i++) ((uint64_t *)data)[i] = i * 0x9e3779b97f4a7c15u;
-  volatile uint64_t sink = 0;
+  work.data = data;
+  work.vectors = bytes / WIDTH / threads;
+  work.threads = threads;
+  // Small buffers are read often enough that the clock's own cost vanishes.
+  work.times = bytes < (1 << 26) ? (1 << 26) / bytes : 1;
+  for (int t = 1; t < threads; t++) {
+    pthread_t id;
+    if (pthread_create(&id, 0, follow, (void *)(intptr_t)t)) return 1;
+  }
   for (int l = 0; l < LOOPS; l++) {
     double took[PASSES], start = now();
     int passes = 0;
+    work.loop = l;
     do {
-      // Small buffers are read often enough that the clock's own cost vanishes.
-      int times = bytes < (1 << 26) ? (1 << 26) / bytes : 1;
       double from = now();
-      for (int k = 0; k < times; k++) sink += loops[l].read(data, bytes / WIDTH);
-      took[passes++] = (now() - from) / times;
+      all_read();
+      took[passes++] = (now() - from) / work.times;
     } while (passes < PASSES && now() - start < seconds);
     qsort(took, passes, sizeof *took, ascending);
     printf("%d %.4f\n", loops[l].streams, bytes / took[passes / 2] * 1e-9);

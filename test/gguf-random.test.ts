@@ -6,6 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import {
   type BlockName,
   type GgufShape,
+  firstByte,
   ggufShapes,
   ggufTensors,
   makeGguf,
@@ -13,6 +14,8 @@ import {
 import { nodeFiles } from '../compiler/cli/node-files.ts';
 import { readGguf } from '../compiler/8-bundle/gguf.ts';
 import { decodeMatrix } from '../compiler/scalar/quantise.ts';
+import { makeTokenizer } from '../runtime/tokenizer.ts';
+import { ggufTokenizer } from '../stdlib/gguf/tokenizer.ts';
 import { ggmlTypes } from '../stdlib/index.ts';
 
 const cache = mkdtempSync(join(tmpdir(), 'gguf-random-'));
@@ -79,6 +82,27 @@ describe.each<BlockName>(['Q4_0', 'Q8_0', 'Q4_K', 'Q6_K', 'BF16'])('%s', (type) 
     },
   );
 });
+
+test.each([dense, mixture])(
+  '$name: a text without small letters is one token a byte, words of them are merged',
+  async (shape) => {
+    const path = await makeGguf({ ...shape, vocab: 1000 }, 'Q4_0', cache);
+    const files = ggufTokenizer(path, (await readGguf(nodeFiles, path, ggmlTypes)).metadata);
+    const text = (name: string): string | undefined => files.get(name);
+    const tokenizer = makeTokenizer({
+      tokenizer: text('tokenizer.json') ?? '',
+      config: text('tokenizer_config.json'),
+      chatTemplate: undefined,
+      bos: 1,
+    });
+    const input = 'A LINE: 0123, É';
+    const bytes = [...Buffer.from(input)].map((b) => firstByte + b);
+    expect(tokenizer.encode(input)).toEqual([1, ...bytes]);
+    expect(tokenizer.decode(bytes)).toBe(input);
+    // `ab` is the second merge.
+    expect(tokenizer.encode('ab')).toEqual([1, firstByte + 256 + 1]);
+  },
+);
 
 test('norms are around one, routers small', async () => {
   const path = await makeGguf(mixture, 'Q4_0', cache);

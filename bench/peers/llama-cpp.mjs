@@ -1,19 +1,16 @@
 /**
- * llama.cpp as a process that measures on request. `node llama-cpp.mjs model.gguf [threads]`, after
+ * llama.cpp as a process that measures on request (`protocol.mjs`):
+ * `node llama-cpp.mjs '{"path":"model.gguf","threads":1,"context":1024,"flash":true}'`, after
  * `npm install --no-save --ignore-scripts --omit=optional` in this folder (not `npm ci`: the lock lacks other
- * platforms' packages); a JSON object per line in, one out:
- * `{"do":"decode","prompt":32,"tokens":64}`, `{"do":"prefill","tokens":512}`, `{"do":"memory"}`.
- * The KV cache is f16, batches are as node-llama-cpp sets them, flash attention is off.
+ * platforms' packages). The cache is f16 unless `kv` names another type; batches are as node-llama-cpp sets
+ * them. `load` counts from the loading of the model: that of the library, half a second, is left out.
  */
-import { readFileSync } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { LlamaLogLevel, getLlama } from 'node-llama-cpp';
+import { promptOf, serve, stopwatch, windowsOf } from './protocol.mjs';
 
-const [path, threadsText = '1', contextText = '1024'] = process.argv.slice(2);
-const threads = Number(threadsText);
-const answer = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
+const { path, threads, context: contextSize, flash = true, kv } = JSON.parse(process.argv[2]);
+const greedy = { temperature: 0, yieldEogToken: true };
 
-const started = performance.now();
 const llama = await getLlama({
   gpu: false,
   build: 'never',
@@ -21,58 +18,89 @@ const llama = await getLlama({
   maxThreads: threads,
   logLevel: LlamaLogLevel.error,
 });
-const model = await llama.loadModel({ modelPath: path });
-const context = await model.createContext({
-  contextSize: Number(contextText),
-  threads,
-  flashAttention: false,
-});
-const sequence = context.getSequence();
-answer({
-  ready: true,
-  seconds: (performance.now() - started) / 1000,
-  threads: context.currentThreads,
-  batch: context.batchSize,
-  system: llama.systemInfo,
-});
+let model;
+let context;
+let sequence;
 
-/** Seconds to the first token of a prompt of this length, and of the `tokens` after it. */
-async function run(prompt, tokens) {
-  await sequence.clearHistory();
-  // Bytes of the vocabulary: 3 special tokens come before them.
-  const input = Array.from({ length: prompt }, (_, i) => 3 + ((i * 37) % 256));
+async function open() {
   const from = performance.now();
-  let first = from;
-  let last = from;
+  model = await llama.loadModel({ modelPath: path });
+  context = await model.createContext({
+    contextSize,
+    threads,
+    flashAttention: flash,
+    ...(kv === undefined
+      ? {}
+      : { experimentalKvCacheKeyType: kv, experimentalKvCacheValueType: kv }),
+  });
+  sequence = context.getSequence();
+  return {
+    seconds: (performance.now() - from) / 1000,
+    threads: context.currentThreads,
+    batch: context.batchSize,
+    flash: context.flashAttention,
+    version: llama.llamaCppRelease.release,
+    system: llama.systemInfo,
+  };
+}
+
+async function load({ text }) {
+  const from = performance.now();
+  const { seconds: openSeconds } = await open();
+  const ids = [model.tokens.bos, ...model.tokenize(text)];
+  for await (const token of sequence.evaluate(ids, greedy)) {
+    model.detokenize([token]);
+    break;
+  }
+  return { seconds: (performance.now() - from) / 1000, openSeconds, tokens: ids.length };
+}
+
+/** Evaluates ids and `tokens` more than the first one that follows. */
+async function run(ids, tokens) {
+  const watch = stopwatch();
+  for await (const _ of sequence.evaluate(ids, greedy)) if (watch.tokens() > tokens) break;
+  return watch;
+}
+
+async function perplexity({ ids, window }) {
+  let total = 0;
   let count = 0;
-  const stream = sequence.evaluate(input, { temperature: 0, yieldEogToken: true });
-  for await (const _ of stream) {
-    last = performance.now();
-    if (count === 0) first = last;
-    if (count++ === tokens) break;
+  for (const slice of windowsOf(ids, window)) {
+    await sequence.clearHistory();
+    // Greedy choice leaves all logits as they are; other choices drop the least likely ones.
+    const wanted = { generateNext: { logits: true, options: { temperature: 0 } } };
+    const input = slice.slice(0, -1).map((token) => [token, wanted]);
+    for (const [i, output] of (await sequence.controlledEvaluate(input)).entries()) {
+      const { logits } = output.next;
+      const most = Math.max(...logits.values());
+      let sum = 0;
+      for (const x of logits.values()) sum += Math.exp(x - most);
+      total -= logits.get(slice[i + 1]) - most - Math.log(sum);
+      count++;
+    }
   }
-  return { prefill: (first - from) / 1000, decode: (last - first) / 1000, decoded: count - 1 };
+  return { perplexity: Math.exp(total / count), tokens: count };
 }
 
-function memory() {
-  const status = readFileSync('/proc/self/status', 'utf8');
-  const bytes = (key) => 1024 * Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(status)?.[1]);
-  return { rss: bytes('VmRSS'), anonymous: bytes('RssAnon'), file: bytes('RssFile') };
-}
-
-for await (const line of createInterface({ input: process.stdin })) {
-  try {
-    const request = JSON.parse(line);
-    if (request.do === 'decode') {
-      const r = await run(request.prompt, request.tokens);
-      answer({ tokens: r.decoded, seconds: r.decode, tokensPerSecond: r.decoded / r.decode });
-    } else if (request.do === 'prefill') {
-      const { prefill } = await run(request.tokens, 0);
-      answer({ seconds: prefill, tokensPerSecond: request.tokens / prefill });
-    } else if (request.do === 'memory') answer(memory());
-    else answer({ error: `no request ${request.do}` });
-  } catch (e) {
-    answer({ error: String(e) });
-  }
-}
+await serve({
+  open,
+  load,
+  perplexity,
+  async prefill({ tokens }) {
+    await sequence.clearHistory();
+    return (await run(promptOf(tokens), 0)).prefill(tokens);
+  },
+  async decode({ prompt, tokens }) {
+    await sequence.clearHistory();
+    return (await run(promptOf(prompt), tokens)).decode();
+  },
+  async fill({ tokens }) {
+    await sequence.clearHistory();
+    await sequence.evaluateWithoutGeneratingNewTokens(promptOf(tokens));
+    return { tokens: sequence.nextTokenIndex };
+  },
+  async continue({ tokens }) {
+    return { ...(await run(promptOf(1), tokens)).decode(), position: sequence.nextTokenIndex };
+  },
+});
 await llama.dispose();
