@@ -2,7 +2,15 @@
  * Node's modules that native code takes. Imported when asked for and handed on, so that a page, into
  * which a bundler may put this folder too, never asks for them.
  */
-export async function importNode() {
+export interface NodeModules {
+  readonly fs: typeof import('node:fs');
+  readonly module: Pick<typeof import('node:module'), 'createRequire'>;
+  readonly os: typeof import('node:os');
+  readonly path: typeof import('node:path');
+  readonly threads: typeof import('node:worker_threads');
+}
+
+export async function importNode(): Promise<NodeModules> {
   const [fs, module, os, path, threads] = await Promise.all([
     import('node:fs'),
     import('node:module'),
@@ -12,5 +20,3 @@ export async function importNode() {
   ]);
   return { fs, module, os, path, threads };
 }
-
-export type NodeModules = Awaited<ReturnType<typeof importNode>>;
