@@ -71,11 +71,13 @@ async function writeAll(
 ): Promise<void> {
   const program = commonOf(programs);
   const entries: Record<string, FileEntry> = {};
-  const put = async (name: string, bytes: Uint8Array): Promise<string> => {
-    entries[name] = { bytes: bytes.byteLength, sha256: await sha256(bytes) };
+  const putHashed = async (name: string, bytes: Uint8Array, hash: string): Promise<string> => {
+    entries[name] = { bytes: bytes.byteLength, sha256: hash };
     await files.write(joinFile(folder, name), bytes);
     return name;
   };
+  const put = async (name: string, bytes: Uint8Array): Promise<string> =>
+    putHashed(name, bytes, await sha256(bytes));
   const text = (s: string): Uint8Array => new TextEncoder().encode(s);
   const wasm = programs.wasm && (await writeWasm(programs.wasm, put, options));
   const native =
@@ -90,8 +92,9 @@ async function writeAll(
   options.onStep?.('weights');
   const shards: Manifest['weights']['shards'][number][] = [];
   const sink = async (bytes: Uint8Array, offset: number): Promise<void> => {
-    const name = `weights/${(await sha256(bytes)).slice(0, 24)}.bin`;
-    shards.push({ file: await put(name, bytes), offset, bytes: bytes.byteLength });
+    const hash = await sha256(bytes);
+    const file = await putHashed(`weights/${hash.slice(0, 24)}.bin`, bytes, hash);
+    shards.push({ file, offset, bytes: bytes.byteLength });
   };
   await streamWeights(program, weights, checkpoint, files, sink, options);
   const tokenizer = await copyTokenizer(checkpoint, files, put);

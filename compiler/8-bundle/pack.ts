@@ -64,11 +64,14 @@ function tiled(
   const g = tileGeometry(n, k, dtype, layout.unit);
   const matrices = stored.byteLength / (n * k * bytesOf[dtype]);
   const out = new Uint8Array(packedBytes(shape, dtype, layout));
-  const per = perStep(dtype);
-  // Elements of the stored type: 16 rows of `per` elements make a step.
-  const from = per === 2 ? aligned16(stored) : aligned32(stored);
-  const to = per === 2 ? new Uint16Array(out.buffer) : new Uint32Array(out.buffer);
-  const unitElements = g.unitBytes / bytesOf[dtype];
+  // A step is 4 bytes of each of 16 rows: whole words move, unless rows begin inside of words.
+  const whole = (k * bytesOf[dtype]) % 4 === 0;
+  const from = whole ? aligned32(stored) : aligned16(stored);
+  const to = whole ? new Uint32Array(out.buffer) : new Uint16Array(out.buffer);
+  const per = whole ? 1 : perStep(dtype);
+  const elementBytes = whole ? 4 : bytesOf[dtype];
+  const rowElements = (k * bytesOf[dtype]) / elementBytes;
+  const unitElements = g.unitBytes / elementBytes;
   const bandElements = g.steps * bandRows * per;
   for (let m = 0; m < matrices; m++) {
     for (let row = 0; row < n; row++) {
@@ -79,9 +82,9 @@ function tiled(
         Math.floor(row / layout.unit) * unitElements +
         band * bandElements +
         (inUnit % bandRows) * per;
-      const source = (m * n + row) * k;
+      const source = (m * n + row) * rowElements;
       if (per === 1) {
-        for (let i = 0; i < k; i++) to[base + i * bandRows] = from[source + i] ?? 0;
+        for (let i = 0; i < rowElements; i++) to[base + i * bandRows] = from[source + i] ?? 0;
       } else {
         const pairs = k >> 1;
         for (let i = 0; i < pairs; i++) {

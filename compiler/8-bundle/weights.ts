@@ -17,6 +17,11 @@ export interface ShardSink {
   (bytes: Uint8Array, offset: number): Promise<void>;
 }
 
+interface StreamOptions {
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
 interface Packing {
   readonly offset: number;
   readonly slot: WeightSlot;
@@ -24,8 +29,9 @@ interface Packing {
 }
 
 /**
- * Packs every weight and hands over shards in order. One tensor (or one expert of a stack) and one
- * shard are held at a time.
+ * Packs every weight and hands over shards in order, the next one filled while one is taken: one
+ * tensor (or one expert of a stack) and two shards are held at a time. Nothing is being taken any more
+ * when it ends, be it with an error.
  */
 export async function streamWeights(
   program: Program,
@@ -33,13 +39,27 @@ export async function streamWeights(
   checkpoint: Checkpoint,
   files: Files,
   sink: ShardSink,
-  options: {
-    readonly onProgress?: (done: number, total: number) => void;
-    readonly signal?: AbortSignal;
-  },
+  options: StreamOptions,
 ): Promise<void> {
   const total = Math.ceil(program.memory.weightBytes / page) * page;
   const writer = makeShardWriter(total, sink);
+  try {
+    await packAll(program, bound, checkpoint, files, writer, total, options);
+    await writer.end();
+  } finally {
+    await writer.settled();
+  }
+}
+
+async function packAll(
+  program: Program,
+  bound: BoundWeights,
+  checkpoint: Checkpoint,
+  files: Files,
+  writer: ShardWriter,
+  total: number,
+  options: StreamOptions,
+): Promise<void> {
   for (const p of inOrder(program)) {
     const parts = present(bound.weights.get(p.slot.name), `bound weight ${p.slot.name}`);
     const names = present(parts.names[p.iteration], 'names of an iteration');
@@ -57,7 +77,6 @@ export async function streamWeights(
       options.onProgress?.(p.offset + (i + 1) * each, total);
     }
   }
-  await writer.end();
 }
 
 function inOrder(program: Program): Packing[] {
@@ -71,18 +90,31 @@ function inOrder(program: Program): Packing[] {
   return all.sort((a, b) => a.offset - b.offset);
 }
 
+interface ShardWriter {
+  write(bytes: Uint8Array, offset: number): Promise<void>;
+  /** All shards are taken, gaps at the end too. */
+  end(): Promise<void>;
+  /** Ends, never with an error, when no shard is being taken. */
+  settled(): Promise<void>;
+}
+
 /** Collects bytes that come in rising order of their offsets; gaps are zeros. */
-function makeShardWriter(total: number, sink: ShardSink) {
+function makeShardWriter(total: number, sink: ShardSink): ShardWriter {
   let start = 0;
   let shard = new Uint8Array(Math.min(shardBytes, total));
+  let taken: Promise<void> = Promise.resolve();
+  const settled = async (): Promise<void> => void (await Promise.allSettled([taken]));
   const flush = async (): Promise<void> => {
     if (shard.byteLength === 0) return;
-    await sink(shard, start);
+    await taken;
+    taken = sink(shard, start);
+    // Its error is told to who waits for it next; nobody may do so before it fails.
+    void settled();
     start += shard.byteLength;
     shard = new Uint8Array(Math.min(shardBytes, total - start));
   };
   return {
-    async write(bytes: Uint8Array, offset: number): Promise<void> {
+    async write(bytes, offset) {
       let done = 0;
       while (done < bytes.byteLength) {
         const at = offset + done - start;
@@ -95,8 +127,10 @@ function makeShardWriter(total: number, sink: ShardSink) {
         done += part;
       }
     },
-    async end(): Promise<void> {
+    async end() {
       while (start < total) await flush();
+      await taken;
     },
+    settled,
   };
 }
