@@ -6,13 +6,14 @@ import { DiagnosticsError, TargetError } from './base/failure.ts';
 import { type Diagnostic, type Log, makeLog } from './base/diagnostic.ts';
 import { invariant, present } from './base/invariant.ts';
 import { renderAll } from './base/render.ts';
+import type { QuantScheme } from './base/scheme.ts';
 import type { DType, TensorType } from './base/type.ts';
 import type { SheetSource } from './1-syntax/template.ts';
 import type { BoundModel } from './bound.ts';
 import { type BoundWeights, bindWeights } from './2-model/bind-weights.ts';
 import { checkModel } from './2-model/check.ts';
-import { type Schemes, effectsOf, numericsOf, reportEffects } from './2-model/effects.ts';
-import type { Model } from './2-model/model.ts';
+import { type NumbersTest, type Schemes, effectsOf, numericsOf, reportEffects } from './2-model/effects.ts'; // prettier-ignore
+import { type Model, nameAt } from './2-model/model.ts';
 import { type ResolvedSheets, resolveSheets } from './2-model/sheets.ts';
 import type { Graph, Node, ValueId } from './3-graph/graph.ts';
 import { lowerModel } from './3-graph/lower.ts';
@@ -23,10 +24,13 @@ import { opOf } from './ops/index.ts';
 import { partition } from './4-partition/partition.ts';
 import type { Plan } from './4-partition/plan.ts';
 import { verifyPlan } from './4-partition/verify.ts';
+import { activationRefusal } from './5-kernel/activation.ts';
+import { type Machine, armMachine, wasmMachine, x86Machine } from './5-kernel/machine.ts';
+import { planRefusal, weightRefusal } from './5-kernel/refusals.ts';
 import { buildProgram } from './6-program/build.ts';
 import type { Limits, Program } from './6-program/program.ts';
 import { verifyProgram } from './6-program/verify.ts';
-import { type BundleSource, writeBundle } from './8-bundle/bundle.ts';
+import { type BundlePrograms, type BundleSource, writeBundle } from './8-bundle/bundle.ts';
 import type { Checkpoint } from './8-bundle/checkpoint.ts';
 import type { Files } from './8-bundle/files.ts';
 
@@ -134,11 +138,14 @@ export function compileGraph(
   const log = makeLog();
   const { model, sheets, schemes } = resolveModel(bound, options.sheets ?? [], log);
   if (log.failed) throw failureOf(log);
-  reportEffects(sheets, options.target === 'reference', log);
+  reportEffects(sheets, options.target === 'reference' ? () => true : hasKernel, log);
   const weights = checkpoint ? bindWeights(model, checkpoint.tensors, log) : undefined;
   if (log.failed) throw failureOf(log);
   const dtypeOf = (path: string): DType => weights?.weights.get(path)?.dtype ?? 'f32';
-  const graph = simplify(lowerModel(model, dtypeOf, schemes), options.onRewrite);
+  // A scheme of a sheet takes the numbers, whatever they were kept in.
+  const storedAs = (path: string): QuantScheme | undefined =>
+    schemes?.weights.has(nameAt(path, 0)) === true ? undefined : weights?.weights.get(path)?.scheme;
+  const graph = simplify(lowerModel(model, dtypeOf, schemes, storedAs), options.onRewrite);
   mustHold('graph', verifyGraph(graph));
   return { model, sheets, graph, weights, warnings: log.diagnostics() };
 }
@@ -147,7 +154,9 @@ export function compileGraph(
 export function compileProgram(
   bound: BoundModel,
   checkpoint: Checkpoint | undefined,
-  options: Pick<CompileOptions, 'onRewrite' | 'limits' | 'sheets'> = {},
+  options: Pick<CompileOptions, 'onRewrite' | 'limits' | 'sheets'> & {
+    readonly machine?: Machine;
+  } = {},
 ): Compiled {
   const meaning = compileGraph(bound, checkpoint, options);
   if (meaning.model.inputs.some((i) => i.from === 'caller')) {
@@ -165,10 +174,23 @@ export function compileProgram(
   }
   const plan = partition(meaning.graph);
   mustHold('plan', verifyPlan(plan));
-  const program = buildProgram(plan, limitsFor(vocabOf(meaning.model), options.limits));
+  const refusal = planRefusal(plan);
+  if (refusal !== undefined) {
+    throw new TargetError('target/no-kernel', `${refusal}; --target reference computes it`);
+  }
+  const limits = limitsFor(vocabOf(meaning.model), options.limits);
+  const program = buildProgram(plan, limits, options.machine ?? wasmMachine);
   mustHold('program', verifyProgram(program));
   return { ...meaning, plan, program };
 }
+
+/** Whether kernels compute with what a sheet says of numbers. */
+const hasKernel: NumbersTest = (property, value) => {
+  if (value.kind === 'type') return property === 'precision.weights' || value.type === 'f32';
+  if (value.kind !== 'scheme') return false;
+  if (property === 'precision.weights') return weightRefusal(value) === undefined;
+  return property === 'precision.activations' && activationRefusal(value) === undefined;
+};
 
 /** An op that only the interpreter has. */
 function interpretedIn(nodes: readonly Node[], types: Graph['types']): string | undefined {
@@ -205,8 +227,17 @@ export async function compile(
     );
   }
   const compiled = compileProgram(bound, checkpoint, options);
-  mustHaveKernels(present(compiled.weights), checkpoint);
-  const programs = Object.fromEntries(targets.map((t) => [t, compiled.program]));
+  const programFor = (machine: Machine): Program => {
+    const program = buildProgram(compiled.plan, compiled.program.limits, machine);
+    mustHold('program', verifyProgram(program));
+    return program;
+  };
+  const programs: BundlePrograms = {
+    ...(targets.includes('wasm') ? { wasm: compiled.program } : {}),
+    ...(targets.includes('native')
+      ? { native: { x64: programFor(x86Machine), arm64: programFor(armMachine) } }
+      : {}),
+  };
   await writeBundle(programs, present(compiled.weights), checkpoint, files, out, {
     ...source,
     ...(bound.context === undefined ? {} : { context: bound.context }),
@@ -219,18 +250,6 @@ export async function compile(
     ...(options.signal ? { signal: options.signal } : {}),
   });
   return compiled;
-}
-
-/** Throws TargetError where a weight is stored in blocks. */
-function mustHaveKernels({ weights }: BoundWeights, { tensors }: Checkpoint): void {
-  for (const name of [...weights.values()].flatMap((w) => w.names.flat())) {
-    const scheme = tensors.get(name)?.scheme;
-    if (!scheme) continue;
-    throw new TargetError(
-      'target/no-kernel',
-      `no target but reference has kernels for weights in ${scheme.name}, which ${name} is stored in: --target reference`,
-    );
-  }
 }
 
 /** Entries of the vocabulary: the width of the model's result. */

@@ -3,6 +3,7 @@ import { constantDim } from '../base/dim.ts';
 import type { Log } from '../base/diagnostic.ts';
 import { nearestName } from '../base/messages/nearest.ts';
 import { present } from '../base/invariant.ts';
+import type { QuantScheme } from '../base/scheme.ts';
 import type { DType } from '../base/type.ts';
 import { weightsOf } from './weights.ts';
 import { type Model, type WeightDecl, nameAt } from './model.ts';
@@ -11,12 +12,16 @@ import { type Model, type WeightDecl, nameAt } from './model.ts';
 export interface StoredTensor {
   readonly dtype: string;
   readonly shape: readonly number[];
+  /** How its numbers are quantised, where they are. */
+  readonly scheme?: QuantScheme;
 }
 
 export interface BoundWeight {
   /** As the checkpoint stores it, and as the model does: a sheet may say another type. */
   readonly from: DType;
   readonly dtype: DType;
+  /** The scheme that all its tensors are kept in, where the model keeps them as they are. */
+  readonly scheme?: QuantScheme;
   /** Tensors of the checkpoint by iteration; several where the leading axis is kept one by one. */
   readonly names: readonly (readonly string[])[];
 }
@@ -57,6 +62,8 @@ function bindOne(
   const shape = weight.type.shape.map((d) => present(constantDim(d), 'size of a weight'));
   const names: string[][] = [];
   const types = new Set<string>();
+  const dtypes = new Set<string>();
+  const schemes = new Set<QuantScheme | undefined>();
   for (let iteration = 0; iteration < count; iteration++) {
     const source = nameAt(weight.source, iteration);
     const stack = source.includes('*');
@@ -67,7 +74,12 @@ function bindOne(
     const own = sources.map((s) => find(weight, s, expected, tensors, log));
     if (own.some((n) => n === undefined)) return undefined;
     names.push(own.map((n) => present(n)));
-    own.forEach((n) => types.add(present(tensors.get(present(n))).dtype));
+    for (const n of own) {
+      const t = present(tensors.get(present(n)));
+      types.add(t.scheme?.name ?? t.dtype);
+      dtypes.add(t.dtype);
+      schemes.add(t.scheme);
+    }
   }
   const [first, other] = types;
   const labels = [{ span: weight.span, text: '' }];
@@ -75,12 +87,15 @@ function bindOne(
     log.report('weight/mixed', { name: weight.source, first: present(first), other }, labels);
     return undefined;
   }
-  const dtype = first === undefined ? undefined : floatTypes[first];
+  const [stored] = dtypes;
+  const dtype = stored === undefined ? undefined : floatTypes[stored];
   if (!dtype) {
     log.report('weight/type', { name: weight.source, found: first ?? 'nothing' }, labels);
     return undefined;
   }
-  return { from: dtype, dtype: weight.stored ?? dtype, names };
+  const [scheme] = schemes;
+  const kept = scheme && weight.stored === undefined ? { scheme } : {};
+  return { from: dtype, dtype: weight.stored ?? dtype, ...kept, names };
 }
 
 /** The tensor named so, or named so with `.weight` behind. */

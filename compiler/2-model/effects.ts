@@ -23,6 +23,9 @@ export interface Effects extends Schemes {
   readonly stored: ReadonlyMap<string, DType>;
 }
 
+/** Whether a target computes with numbers as a property has them. */
+export type NumbersTest = (property: PropertyName, value: SheetValue) => boolean;
+
 /** Numbers of fewer bits without a scale, as a scheme. */
 const plainScheme = (name: string, format: typeof f16Format): QuantScheme => {
   const digits = [
@@ -103,10 +106,10 @@ export function numericsOf(effects: Effects, root: string | undefined): SheetNum
 
 /**
  * Numbers that the target does not compute with are mistakes, for results would be other ones than
- * the sheet says; where and how things run is kept for who plans it, with a warning. `anyNumbers`:
- * the target has every scheme.
+ * the sheet says; where and how things run is kept for who plans it, with a warning. `computes`:
+ * what the target has kernels for.
  */
-export function reportEffects(sheets: ResolvedSheets, anyNumbers: boolean, log: Log): void {
+export function reportEffects(sheets: ResolvedSheets, computes: NumbersTest, log: Log): void {
   const effective = new Set<Span>();
   for (const { part, settings } of sheets) {
     for (const name of schemeProperties(part)) {
@@ -127,9 +130,7 @@ export function reportEffects(sheets: ResolvedSheets, anyNumbers: boolean, log: 
         continue;
       }
       const path = part.path === '' ? 'the model' : part.path;
-      const isType = value.kind === 'type';
-      const works = isType && (name === 'precision.weights' || value.type === 'f32');
-      if (!works && !anyNumbers)
+      if (!computes(name, value))
         log.report('sheet/no-kernel', { name, value: shown, path }, labels);
     }
   }

@@ -43,6 +43,8 @@ export interface WeightNode {
   readonly name: string;
   /** Name in the checkpoint, as `WeightDecl.source`. */
   readonly source: string;
+  /** How the checkpoint keeps it, as `printScheme` writes it: the value is what that has left. */
+  readonly scheme?: string;
   readonly result: ValueId;
 }
 

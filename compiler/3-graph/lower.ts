@@ -29,11 +29,13 @@ const noSchemes: Schemes = { weights: new Map(), activations: new Map(), kv: new
  * token ids has one result, f32 [r, ..], a row for each wanted token; that of a block on its own has
  * the block's results whole.
  * `schemes`: those that values pass through; the iterations of a loop have the same.
+ * `storedAs`: the scheme that the checkpoint keeps a weight in, by its path in the model.
  */
 export function lowerModel(
   model: Model,
   dtypeOf: (path: string) => DType,
   schemes: Schemes = noSchemes,
+  storedAs: (path: string) => QuantScheme | undefined = () => undefined,
 ): Graph {
   const b = makeGraphBuilder();
   const step = new Map<string, ValueId>();
@@ -161,7 +163,9 @@ export function lowerModel(
     if (had !== undefined) return had;
     const dtype = w.stored ?? dtypeOf(w.path);
     const result = b.fresh({ dtype, shape: w.type.shape }, w.span);
-    b.push({ kind: 'weight', name: w.path, source: w.source, result });
+    const kept = storedAs(w.path);
+    const scheme = kept ? { scheme: printScheme(kept) } : {};
+    b.push({ kind: 'weight', name: w.path, source: w.source, ...scheme, result });
     invariant(isFloat(dtype), () => `weight ${w.path} is stored as ${dtype}`);
     const [wide] = dtype === 'f32' ? [result] : b.op('cast', [result], { to: 'f32' }, w.span);
     const value = through(present(wide), schemes.weights.get(nameAt(w.path, 0)), w.span);

@@ -31,7 +31,8 @@ function printNode(w: Writer, graph: Graph, n: Node): void {
       return w.line(`${typed(n.result)} = input ${JSON.stringify(n.name)}`);
     case 'weight': {
       const from = n.source === n.name ? '' : ` from ${JSON.stringify(n.source)}`;
-      return w.line(`${typed(n.result)} = weight ${JSON.stringify(n.name)}${from}`);
+      const stored = n.scheme === undefined ? '' : ` stored ${JSON.stringify(n.scheme)}`;
+      return w.line(`${typed(n.result)} = weight ${JSON.stringify(n.name)}${from}${stored}`);
     }
     case 'constant':
       return w.line(`${typed(n.result)} = constant ${printReal(n.value)}`);

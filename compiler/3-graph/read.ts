@@ -63,11 +63,15 @@ export function readGraph(text: string): Graph {
     if (step !== undefined) return { kind: 'step', field: fieldOf(step), result };
     const input = /^input ("(?:[^"\\]|\\.)*")$/.exec(right)?.[1];
     if (input !== undefined) return { kind: 'input', name: textOf(input), result };
-    const weight = /^weight ("(?:[^"\\]|\\.)*")(?: from ("(?:[^"\\]|\\.)*"))?$/.exec(right);
+    const weight =
+      /^weight ("(?:[^"\\]|\\.)*")(?: from ("(?:[^"\\]|\\.)*"))?(?: stored ("(?:[^"\\]|\\.)*"))?$/.exec(
+        right,
+      );
     if (weight) {
       const own = textOf(weight[1] ?? '');
       const source = weight[2] === undefined ? own : textOf(weight[2]);
-      return { kind: 'weight', name: own, source, result };
+      const scheme = weight[3] === undefined ? {} : { scheme: textOf(weight[3]) };
+      return { kind: 'weight', name: own, source, ...scheme, result };
     }
     const constant = /^constant (\S+)$/.exec(right)?.[1];
     if (constant !== undefined) return { kind: 'constant', value: realOf(constant), result };

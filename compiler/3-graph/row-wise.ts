@@ -1,5 +1,6 @@
 /** Whether each row of an op's results depends on the same row of its operands only. */
 import { present } from '../base/invariant.ts';
+import { isByRow } from '../base/scheme.ts';
 import type { TensorType } from '../base/type.ts';
 import { opOf } from '../ops/index.ts';
 import { type Expr, variable } from '../scalar/expr.ts';
@@ -19,6 +20,8 @@ export function isRowWise(n: OpNode, types: ReadonlyMap<ValueId, TensorType>): b
     case 'interpreted':
     case 'attend':
       return false;
+    case 'quantise':
+      return isByRow(lowered.scheme) && n.results.every(hasRows);
     case 'view':
     case 'top':
       return n.results.every(hasRows);

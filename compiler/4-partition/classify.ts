@@ -41,8 +41,12 @@ export function sizeOf(d: TensorType['shape'][number]): number {
   return size;
 }
 
+/** A value that is a weight in another form: widened, or kept in a scheme. */
+export const isWeightForm = (facts: NodeFacts): boolean =>
+  facts.lowered.kind === 'quantise' || isIdentity(facts);
+
 /** A value that is operand 0 unchanged, such as a widened weight. */
-export function isIdentity(facts: NodeFacts): boolean {
+function isIdentity(facts: NodeFacts): boolean {
   if (facts.lowered.kind !== 'loops') return false;
   const [loops] = facts.lowered.results;
   if (!loops || loops.reduce || loops.pieces.length !== 1) return false;

@@ -1,8 +1,9 @@
 /** How each weight lies in a bundle, decided by what reads it. */
 import { present } from '../base/invariant.ts';
-import type { WeightLayout } from '../5-kernel/layout.ts';
+import { type QuantScheme, readScheme } from '../base/scheme.ts';
+import { type WeightLayout, bandRows } from '../5-kernel/layout.ts';
 import type { Graph, LoopNode, Node, ValueId, WeightNode } from '../3-graph/graph.ts';
-import { isIdentity, sizeOf } from './classify.ts';
+import { isWeightForm, sizeOf } from './classify.ts';
 import type { NodeFacts, PlannedWeight } from './plan.ts';
 import type { Piece } from './scope.ts';
 
@@ -29,13 +30,16 @@ export function planWeights(
     const type = present(graph.types.get(n.result));
     const values = aliases(n.result, producers);
     const unit = values.map((v) => units.get(v)).find((u) => u !== undefined);
+    const scheme = schemeOf(n, values, producers);
     const weight: PlannedWeight = {
       id: ids++,
       name: n.name,
       source: n.source,
-      dtype: type.dtype,
+      dtype: scheme ? 'f32' : type.dtype,
       shape: type.shape.map(sizeOf),
-      layout: layoutOf(unit, type.shape.length),
+      layout: scheme
+        ? { kind: 'blocks', unit: unit ?? bandRows, scheme }
+        : layoutOf(unit, type.shape.length),
       loop,
     };
     values.forEach((v) => out.set(v, weight));
@@ -45,12 +49,24 @@ export function planWeights(
 const layoutOf = (unit: number | undefined, rank: number): WeightLayout =>
   unit !== undefined ? { kind: 'tiles', unit } : rank <= 1 ? { kind: 'wide' } : { kind: 'plain' };
 
-/** The value of a stored weight and the widened forms of it. */
+/** The value of a stored weight and the other forms of it. */
 function aliases(weight: ValueId, producers: ReadonlyMap<ValueId, NodeFacts>): ValueId[] {
-  const widened = [...producers.values()].filter(
-    (f) => f.node.inputs.length === 1 && f.node.inputs[0] === weight && isIdentity(f),
+  const forms = [...producers.values()].filter(
+    (f) => f.node.inputs.length === 1 && f.node.inputs[0] === weight && isWeightForm(f),
   );
-  return [weight, ...widened.flatMap((f) => f.node.results)];
+  return [weight, ...forms.flatMap((f) => f.node.results).flatMap((v) => aliases(v, producers))];
+}
+
+/** What a weight is kept in: as a sheet says of it, or as its checkpoint has it. */
+function schemeOf(
+  n: WeightNode,
+  values: readonly ValueId[],
+  producers: ReadonlyMap<ValueId, NodeFacts>,
+): QuantScheme | undefined {
+  const lowered = values.map((v) => producers.get(v)?.lowered);
+  const said = lowered.find((l) => l?.kind === 'quantise');
+  if (said?.kind === 'quantise') return said.scheme;
+  return n.scheme === undefined ? undefined : readScheme(n.scheme);
 }
 
 /** Units in which contractions read a weight. */

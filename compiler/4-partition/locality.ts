@@ -31,6 +31,7 @@ export function granularity(
     case 'append':
       return 1;
     case 'attend':
+    case 'quantise':
     case 'interpreted':
       return undefined;
     case 'top':

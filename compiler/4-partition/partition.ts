@@ -12,7 +12,7 @@ import {
   type ValueId,
   inputsOf,
 } from '../3-graph/graph.ts';
-import { factsOf, isIdentity, rowAxisOf, sizeOf, widthOf } from './classify.ts';
+import { factsOf, isWeightForm, rowAxisOf, sizeOf, widthOf } from './classify.ts';
 import { inParts, mostParts, partWidth, splitTokens } from './key-parts.ts';
 import { loopNumbers, planWeights } from './layouts.ts';
 import { canShare } from './sharing.ts';
@@ -79,7 +79,7 @@ export function partition(graph: Graph): Plan {
     facts.set(n, f);
     n.results.forEach((v) => producers.set(v, f));
     const [first] = n.inputs;
-    if (first !== undefined && stored.has(first) && isIdentity(f)) {
+    if (first !== undefined && stored.has(first) && isWeightForm(f)) {
       for (const v of n.results) {
         free.add(v);
         stored.add(v);

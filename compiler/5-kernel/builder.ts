@@ -16,6 +16,8 @@ export interface Builder {
   param(binding: Binding, dtype: DType, hint: string): string;
   /** A tile in the thread's own scratch. */
   scratch(hint: string, elements: number, dtype?: DType): string;
+  /** The same bytes of scratch as elements of another type. */
+  view(tile: string, dtype: DType): string;
   fresh(hint: string): string;
   readonly params: readonly Tile[];
   readonly bindings: readonly Binding[];
@@ -24,7 +26,8 @@ export interface Builder {
   scratchBytes(): number;
 }
 
-const keyOf = (b: Binding): string => JSON.stringify(b);
+/** Packed weights are read as numbers of several types, each a parameter of its own. */
+const keyOf = (b: Binding, dtype: DType): string => `${JSON.stringify(b)} ${dtype}`;
 const align = 64;
 
 export function makeBuilder(): Builder {
@@ -47,10 +50,10 @@ export function makeBuilder(): Builder {
     bindings,
     fresh,
     param(binding, dtype, hint) {
-      const had = byKey.get(keyOf(binding));
+      const had = byKey.get(keyOf(binding, dtype));
       if (had !== undefined) return had;
       const name = fresh(hint);
-      byKey.set(keyOf(binding), name);
+      byKey.set(keyOf(binding, dtype), name);
       bindings.push(binding);
       params.push({
         name,
@@ -74,6 +77,21 @@ export function makeBuilder(): Builder {
         offset: bytes,
       });
       bytes += Math.ceil((elements * bytesOf[dtype]) / align) * align;
+      return name;
+    },
+    view(tile, dtype) {
+      const of = present(
+        tiles.find((t) => t.name === tile),
+        tile,
+      );
+      const name = fresh(`${tile}_${dtype}`);
+      const [elements = 0] = of.shape;
+      tiles.push({
+        ...of,
+        name,
+        dtype,
+        shape: [Math.floor((elements * bytesOf[of.dtype]) / bytesOf[dtype])],
+      });
       return name;
     },
     declarations: () => tiles.map((tile): Stmt => ({ kind: 'tile', tile })),

@@ -1,76 +1,44 @@
 /**
- * Products with weights: stage the operand rows, then unit by unit the product, then what follows.
- * Threads share the units; each stages the operand for itself, which for norms costs less than a
+ * Products with weights: lay out the operand rows, then unit by unit the product, then what follows.
+ * Threads share the units; each lays out the operand for itself, which for norms costs less than a
  * barrier does.
  */
 import { invariant, present } from '../base/invariant.ts';
-import { bytesOf } from '../base/type.ts';
+import type { DType } from '../base/type.ts';
 import type { ValueId } from '../3-graph/graph.ts';
-import type { Contraction, Group, NodeFacts, PlannedWeight, Region } from '../4-partition/plan.ts';
-import {
-  type Expr,
-  add,
-  arithmetic,
-  int,
-  load,
-  min,
-  mul,
-  num,
-  sub,
-  variable,
-} from '../scalar/expr.ts';
-import { type Frame, columnsOf, element, productOf, rowCount, tileWord } from './frame.ts';
+import type { Group, NodeFacts, PlannedWeight, Plan, Region } from '../4-partition/plan.ts';
+import { type Expr, add, arithmetic, int, load, min, mul, sub, variable } from '../scalar/expr.ts';
+import { blockGeometry } from './blocks.ts';
+import { blockProduct, sumsFor } from './block-product.ts';
+import { type LowerContext } from './context.ts';
+import { type Frame, columnsOf, element, rowCount, tileWord } from './frame.ts';
 import type { Stmt } from './kernel.ts';
 import { bandRows, perStep, stepBytes, tileGeometry } from './layout.ts';
-import {
-  type Linear,
-  addIndex,
-  constantIndex,
-  flatten,
-  indexExpr,
-  loopIndex,
-  scaleIndex,
-  unflatten,
-} from './linear.ts';
-import { type LoopAxis, storeLoops } from './loops.ts';
-import { type Share, emitNodes, wholeShare } from './nodes.ts';
+import { type Linear, addIndex, constantIndex, flatten, indexExpr, loopIndex, scaleIndex } from './linear.ts'; // prettier-ignore
+import { storeLoops } from './loops.ts';
+import { type Share, emitNodes } from './nodes.ts';
 import { bandProduct } from './product.ts';
-import { floatingNodes } from './rows.ts';
-import { loop, named, store } from './statements.ts';
-import type { Plan } from '../4-partition/plan.ts';
-import { type LowerContext } from './context.ts';
 import { unitShare } from './share.ts';
-
-/** Tokens staged at a time, and tokens that share a pass over the weights. */
-export const tokensStaged = 32;
-export const tokensTogether = 4;
+import {
+  type StageRequest, type Staged, codeStage, directStage, floatStage, quantisedFrom,
+} from './staging.ts'; // prettier-ignore
+import { loop, named } from './statements.ts';
 
 type ContractRegion = Extract<Region, { kind: 'contract' }>;
 
-/** An operand in the thread's scratch or, when nothing is to be done, in memory. */
-interface Staged {
-  readonly tile: string;
-  /** Element where the row of `token` (of all), the `local`-th of the stage, begins; per slot. */
-  row(token: Expr, local: Expr, slot: Linear): Expr;
-}
-
 export function lowerContract(ctx: LowerContext, region: ContractRegion): Stmt[] {
-  const { builder: b, plan } = ctx;
+  const { builder: b, machine } = ctx;
   const block = b.fresh('block');
   const end = named(
     b.fresh('end'),
-    min(add(variable(block), int(tokensStaged)), rowCount(region.axis)),
+    min(add(variable(block), int(machine.staged)), rowCount(region.axis)),
   );
   const staging: Stmt[] = [];
   const stages = new Map<ValueId, Staged>();
-  for (const a of region.groups.flatMap((g) => g.anchors)) {
-    const c = present(a.contraction);
-    const x = present(a.node.inputs[c.x]);
-    if (stages.has(x)) continue;
-    const per = perStep(weightOf(plan, a).dtype);
-    const direct = c.k % per === 0 ? directStage(ctx, x, c) : undefined;
-    const stage = direct ?? copyStage(ctx, x, c, per, variable(block), end.ref, staging);
-    stages.set(x, stage);
+  const anchors = region.groups.flatMap((g) => g.anchors);
+  for (const x of new Set(anchors.map(operandOf))) {
+    const readers = anchors.filter((a) => operandOf(a) === x);
+    stages.set(x, stageOf(ctx, requestOf(ctx, x, readers), variable(block), end.ref, staging));
   }
   const groups = region.groups.flatMap((g) => lowerGroup(ctx, g, stages, variable(block), end.ref));
   return [
@@ -80,89 +48,58 @@ export function lowerContract(ctx: LowerContext, region: ContractRegion): Stmt[]
       rowCount(region.axis),
       [end.stmt, ...staging, ...groups],
       'serial',
-      tokensStaged,
+      machine.staged,
     ),
   ];
 }
 
-/** x as it lies in memory, if it does and only its shape differs. */
-function directStage(ctx: LowerContext, x: ValueId, c: Contraction): Staged | undefined {
-  const { plan, builder } = ctx;
-  let v = x;
-  for (;;) {
-    const buffer = plan.buffers.get(v);
-    if (buffer) {
-      const tile = builder.param({ kind: 'buffer', buffer: buffer.id }, buffer.dtype, 'x');
-      return {
-        tile,
-        row: (token, _local, slot) =>
-          add(mul(token, int(buffer.width)), indexExpr(scaleIndex(slot, c.k))),
-      };
-    }
-    const facts = plan.producers.get(v);
-    if (facts?.lowered.kind !== 'view') return undefined;
-    v = present(facts.node.inputs[0]);
-  }
+const operandOf = (a: NodeFacts): ValueId =>
+  present(a.node.inputs[present(a.contraction).x], 'operand of a product');
+
+/** What the products that read x want of it. */
+function requestOf(
+  { plan, machine }: LowerContext,
+  x: ValueId,
+  readers: readonly NodeFacts[],
+): StageRequest {
+  const contraction = present(present(readers[0]).contraction);
+  const group = quantisedFrom(plan, x)?.activation.group;
+  const weights = readers.map((a) => weightOf(plan, a));
+  const multiples = weights.map((w): number => {
+    if (w.layout.kind !== 'blocks') return perStep(w.dtype);
+    return geometryOf(w).block;
+  });
+  const sums = weights.flatMap((w) =>
+    w.layout.kind === 'blocks' && group !== undefined
+      ? sumsFor(w.layout.scheme, geometryOf(w), group, machine)
+      : [],
+  );
+  const different = new Map(sums.map((s) => [`${s.part} ${s.factor}`, s]));
+  const multiple = [...multiples, group || 1].reduce(commonMultiple);
+  return { x, contraction, multiple, sums: [...different.values()] };
 }
 
-/** Statements that compute x row by row into scratch, k padded with zeros to whole steps. */
-function copyStage(
+const commonMultiple = (a: number, b: number): number => {
+  for (let n = Math.max(a, b); ; n += Math.max(a, b)) if (n % a === 0 && n % b === 0) return n;
+};
+
+function stageOf(
   ctx: LowerContext,
-  x: ValueId,
-  c: Contraction,
-  per: number,
+  request: StageRequest,
   block: Expr,
   end: Expr,
   out: Stmt[],
 ): Staged {
-  const { builder: b, plan } = ctx;
-  const padded = Math.ceil(c.k / per) * per;
-  const slots = c.xSlots ? present(c.slots) : 1;
-  const width = slots * padded;
-  const tile = b.scratch('staged', tokensStaged * width);
-  const token = b.fresh('token');
-  const local = named(b.fresh('local'), mul(sub(variable(token), block), int(width)));
-  const frame: Frame = {
-    plan,
-    builder: b,
-    row: loopIndex(token, Infinity),
-    locals: new Map(),
-  };
-  const nodes = floatingNodes(plan, [x]);
-  const work = emitNodes({ frame, share: (v) => wholeShare(frame, v), stores: new Set(), nodes });
-  const sizes = columnsOf(plan, x);
-  const axes = sizes.map((extent): LoopAxis => ({ hint: 'i', extent }));
-  const copy = storeLoops(b, axes, (index) => {
-    const inRow = flatten(index, sizes);
-    const parts = slots === 1 ? inRow : paddedOffset(index, sizes, c.k, padded);
-    return {
-      tile,
-      index: add(local.ref, indexExpr(parts)),
-      value: element(frame, x, [frame.row, ...index]),
-    };
-  });
-  const zeros = Array.from({ length: padded - c.k }, (_, i) => i).flatMap((i) =>
-    Array.from({ length: slots }, (_, s) =>
-      store(tile, add(local.ref, int(s * padded + c.k + i)), num(0)),
-    ),
-  );
-  out.push(loop(token, block, end, [local.stmt, ...work, ...copy, ...zeros]));
-  return {
-    tile,
-    row: (_token, localRow, slot) =>
-      add(mul(localRow, int(width)), indexExpr(scaleIndex(slot, padded))),
-  };
+  const { x, contraction: c, multiple } = request;
+  if (quantisedFrom(ctx.plan, x)) return codeStage(ctx, request, block, end, out);
+  const direct = c.k % multiple === 0 ? directStage(ctx, x, c.k) : undefined;
+  return direct ?? floatStage(ctx, request, block, end, out);
 }
 
-function paddedOffset(
-  index: readonly Linear[],
-  sizes: readonly number[],
-  k: number,
-  padded: number,
-): Linear {
-  const [slot, inner] = unflatten(flatten(index, sizes), [productOf(sizes) / k, k]);
-  invariant(slot !== undefined && inner !== undefined, 'a row of slots');
-  return addIndex(scaleIndex(slot, padded), inner);
+function geometryOf(w: PlannedWeight) {
+  const [n, k] = w.shape.slice(-2);
+  invariant(w.layout.kind === 'blocks', () => `${w.name} is in no blocks`);
+  return blockGeometry(present(n), present(k), w.layout.scheme, w.layout.unit);
 }
 
 const weightOf = (plan: Plan, a: NodeFacts): PlannedWeight =>
@@ -175,7 +112,8 @@ function lowerGroup(
   block: Expr,
   end: Expr,
 ): Stmt[] {
-  const { builder: b } = ctx;
+  const { builder: b, machine } = ctx;
+  const { together } = machine;
   const u = b.fresh('unit');
   const units = Math.ceil(group.columns / group.unit);
   const single = group.anchors.some((a) => present(a.contraction).ids !== undefined);
@@ -185,17 +123,14 @@ function lowerGroup(
   if (single) {
     body.push(loop(m, block, end, tokenTile(ctx, group, stages, u, variable(m), block, 1)));
   } else {
-    const full = named(
-      b.fresh('full'),
-      add(block, arithmetic('and', count.ref, int(-tokensTogether))),
-    );
-    const four = tokenTile(ctx, group, stages, u, variable(m), block, tokensTogether);
+    const full = named(b.fresh('full'), add(block, arithmetic('and', count.ref, int(-together))));
+    const four = tokenTile(ctx, group, stages, u, variable(m), block, together);
     const rest = b.fresh('token');
     const one = tokenTile(ctx, group, stages, u, variable(rest), block, 1);
     body.push(
       count.stmt,
       full.stmt,
-      loop(m, block, full.ref, four, 'serial', tokensTogether),
+      loop(m, block, full.ref, four, 'serial', together),
       loop(rest, full.ref, end, one),
     );
   }
@@ -297,19 +232,17 @@ interface TileAt {
 }
 
 function anchorProduct(ctx: LowerContext, a: NodeFacts, t: TileAt): Stmt[] {
-  const { builder: b, plan } = ctx;
+  const { builder: b, plan, machine } = ctx;
   const c = present(a.contraction);
   const w = weightOf(plan, a);
   invariant(
-    w.layout.kind === 'tiles' && w.layout.unit === t.unit,
+    (w.layout.kind === 'tiles' || w.layout.kind === 'blocks') && w.layout.unit === t.unit,
     () => `${w.name} has two layouts`,
   );
-  const g = tileGeometry(c.n, c.k, w.dtype, t.unit);
-  const tile = b.param(
-    { kind: 'weight', weight: w.id },
-    tileWord(w.dtype),
-    w.name.split('.').at(-1) ?? 'w',
-  );
+  const { layout } = w;
+  const g = layout.kind === 'blocks' ? geometryOf(w) : tileGeometry(c.n, c.k, w.dtype, t.unit);
+  const weight = (dtype: DType): string =>
+    b.param({ kind: 'weight', weight: w.id }, dtype, w.name.split('.').at(-1) ?? 'w');
   const stage = present(t.stages.get(present(a.node.inputs[c.x])));
   const slots = c.slots ?? 1;
   const slotName = b.fresh('slot');
@@ -332,32 +265,42 @@ function anchorProduct(ctx: LowerContext, a: NodeFacts, t: TileAt): Stmt[] {
   stmts.push(from.stmt);
   const rows = Array.from({ length: t.tokens }, (_, i) => {
     const token = add(t.first, int(i));
-    const row = named(
-      b.fresh('row'),
-      stage.row(token, sub(token, t.block), c.xSlots ? slot : constantIndex(0)),
-    );
+    const local = sub(token, t.block);
+    const xSlot = c.xSlots ? slot : constantIndex(0);
+    const at = stage.kind === 'codes' ? stage.row(local, xSlot) : stage.row(token, local, xSlot);
+    const row = named(b.fresh('row'), at);
     stmts.push(row.stmt);
     return row.ref;
   });
   const band = b.fresh('band');
   const bands = t.paddedUnit / bandRows;
   const bandIndex = bands === 1 ? int(0) : variable(band);
-  const words = g.steps * bandRows * (stepBytes / 4);
-  const product = bandProduct(b, {
-    weight: tile,
-    dtype: w.dtype,
-    band: add(from.ref, mul(bandIndex, int(words))),
-    steps: g.steps,
-    x: stage.tile,
+  const bandBytes = 'bandBytes' in g ? g.bandBytes : g.steps * bandRows * stepBytes;
+  const common = {
+    band: add(from.ref, mul(bandIndex, int(bandBytes / 4))),
     rows,
     y: t.y,
-    out: (m) =>
+    out: (m: number): Expr =>
       add(
         add(mul(bandIndex, int(bandRows)), indexExpr(scaleIndex(slot, t.paddedUnit))),
         int(m * slots * t.paddedUnit),
       ),
-  });
+  };
+  const product =
+    'bandBytes' in g && layout.kind === 'blocks'
+      ? blockProduct(b, machine, { ...common, scheme: layout.scheme, geometry: g, weight }, stage)
+      : bandProduct(b, machine, {
+          ...common,
+          weight: weight(tileWord(w.dtype)),
+          dtype: w.dtype,
+          steps: 'steps' in g ? g.steps : 0,
+          x: floatsOf(stage).tile,
+        });
   stmts.push(...(bands === 1 ? product : [loop(band, 0, bands, product)]));
-  invariant(bytesOf[w.dtype] <= 4, 'weights of at most four bytes');
   return slots === 1 ? stmts : [loop(slotName, 0, slots, stmts)];
+}
+
+function floatsOf(stage: Staged): Extract<Staged, { kind: 'floats' }> {
+  invariant(stage.kind === 'floats', 'matrices of floats take floats');
+  return stage;
 }

@@ -13,11 +13,7 @@ import {
   type Expr,
   type ScalarType,
   add,
-  arithmetic,
-  bits,
-  cast,
   compare,
-  half,
   int,
   load,
   num,
@@ -25,9 +21,11 @@ import {
   variable,
 } from '../scalar/expr.ts';
 import { mapChildren } from '../scalar/walk.ts';
+import { blockElement } from './block-element.ts';
 import type { Builder } from './builder.ts';
 import { scalarOf } from './kernel.ts';
 import { bandRows, perStep, stepBytes, tileGeometry } from './layout.ts';
+import { widen, widenHalf } from './numbers.ts';
 import {
   type Linear,
   addIndex,
@@ -120,6 +118,7 @@ function computed(frame: Frame, facts: NodeFacts, v: ValueId, index: readonly Li
     case 'append':
     case 'attend':
     case 'top':
+    case 'quantise':
     case 'interpreted':
       invariant(false, () => `%${v} must be held`);
   }
@@ -240,6 +239,8 @@ function weightElement(frame: Frame, w: PlannedWeight, index: readonly Linear[])
       const tile = frame.builder.param(binding, tileWord(w.dtype), hint);
       return tiledElement(tile, w, layout.unit, index);
     }
+    case 'blocks':
+      return blockElement(frame.builder, w, index);
   }
 }
 
@@ -272,34 +273,6 @@ function tiledElement(
   if (isZero(step.remainder)) return widenHalf(value, w.dtype, 'low');
   const odd = compare('ne', indexExpr(step.remainder), int(0));
   return select(odd, widenHalf(value, w.dtype, 'high'), widenHalf(value, w.dtype, 'low'));
-}
-
-/** A stored number as f32; narrow types arrive as raw bits in an i32. */
-export function widen(raw: Expr, dtype: DType): Expr {
-  switch (dtype) {
-    case 'f32':
-    case 'i32':
-    case 'u32':
-      return raw;
-    case 'f64':
-      return cast(raw, 'f32');
-    case 'bf16':
-    case 'f16':
-      return widenHalf(raw, dtype, 'low');
-    case 'i8':
-    case 'u8':
-    case 'bool':
-      return cast(raw, 'f32');
-  }
-}
-
-/** One of the two 16-bit numbers in a 32-bit word, as f32; bf16 is the upper half of one. */
-export function widenHalf(word: Expr, dtype: DType, which: 'low' | 'high'): Expr {
-  invariant(dtype === 'f16' || dtype === 'bf16', () => `${dtype} is not a 16-bit float`);
-  if (dtype === 'f16') return half(which === 'low' ? word : arithmetic('shr', word, int(16)));
-  return which === 'low'
-    ? bits(arithmetic('shl', word, int(16)), 'f32')
-    : bits(arithmetic('and', word, { ...int(-65536), lanes: word.lanes }), 'f32');
 }
 
 /** Number of rows of the step that a value has one of each for, as a kernel scalar. */

@@ -131,8 +131,10 @@ function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
       if (tile.dtype === 'f32') view.setFloat32(address, v, true);
       else if (tile.dtype === 'f64') view.setFloat64(address, v, true);
       else {
-        invariant(bytesOf[tile.dtype] === 4, 'stores of 32 bits');
-        view.setInt32(address, v, true);
+        const bytes = bytesOf[tile.dtype];
+        invariant(bytes === 4 || bytes === 1, 'stores of 32 or 8 bits');
+        if (bytes === 1) view.setInt8(address, v);
+        else view.setInt32(address, v, true);
       }
     });
   }

@@ -8,14 +8,16 @@
  *   zero rows to a multiple of 16 and cut into bands of 16 rows; a band is a sequence over k of
  *   16 rows x 4 bytes (two 16-bit or one 32-bit element of each row), k padded with zeros.
  *   Leading axes (experts) are outermost.
+ * - `blocks`: for matrices kept in a scheme, see blocks.ts
  */
 import { type DType, bytesOf } from '../base/type.ts';
-import { invariant } from '../base/invariant.ts';
+import type { QuantScheme } from '../base/scheme.ts';
 
 export type WeightLayout =
   | { readonly kind: 'plain' }
   | { readonly kind: 'wide' }
-  | { readonly kind: 'tiles'; readonly unit: number };
+  | { readonly kind: 'tiles'; readonly unit: number }
+  | { readonly kind: 'blocks'; readonly unit: number; readonly scheme: QuantScheme };
 
 /** Rows of a band, and bytes of one row in a step over k. */
 export const bandRows = 16;
@@ -62,22 +64,14 @@ export function tileOffset(
   );
 }
 
-/** Bytes that a weight takes in a bundle. */
-export function packedBytes(shape: readonly number[], dtype: DType, layout: WeightLayout): number {
-  const elements = shape.reduce((a, b) => a * b, 1);
-  switch (layout.kind) {
+export function showLayout(l: WeightLayout): string {
+  switch (l.kind) {
     case 'plain':
-      return elements * bytesOf[dtype];
     case 'wide':
-      return elements * 4;
-    case 'tiles': {
-      const [n, k] = shape.slice(-2);
-      invariant(n !== undefined && k !== undefined, 'a tiled weight has two axes');
-      const matrices = elements / (n * k);
-      return matrices * tileGeometry(n, k, dtype, layout.unit).matrixBytes;
-    }
+      return l.kind;
+    case 'tiles':
+      return `tiles16x4 unit ${l.unit}`;
+    case 'blocks':
+      return `blocks ${l.scheme.name} unit ${l.unit}`;
   }
 }
-
-export const showLayout = (l: WeightLayout): string =>
-  l.kind === 'tiles' ? `tiles16x4 unit ${l.unit}` : l.kind;

@@ -5,8 +5,9 @@ import { lowerAttend } from './attend.ts';
 import { lowerMerge } from './attend-merge.ts';
 import { type Binding, makeBuilder } from './builder.ts';
 import type { LowerContext } from './context.ts';
-import { lowerContract, tokensStaged, tokensTogether } from './contract.ts';
+import { lowerContract } from './contract.ts';
 import type { Kernel, Stmt } from './kernel.ts';
+import type { Machine } from './machine.ts';
 import { lowerCopy, lowerRows } from './rows.ts';
 
 export interface LoweredRegion {
@@ -15,9 +16,9 @@ export interface LoweredRegion {
   readonly bindings: readonly Binding[];
 }
 
-export function lowerRegion(plan: Plan, region: Region): LoweredRegion {
+export function lowerRegion(plan: Plan, region: Region, machine: Machine): LoweredRegion {
   const builder = makeBuilder();
-  const ctx: LowerContext = { plan, builder };
+  const ctx: LowerContext = { plan, builder, machine };
   const body = bodyOf(ctx, region);
   return {
     kernel: {
@@ -26,7 +27,7 @@ export function lowerRegion(plan: Plan, region: Region): LoweredRegion {
       scalars: ['t', 'r', 'blocks'],
       body: [...builder.declarations(), ...body],
       scratchBytes: builder.scratchBytes(),
-      schedule: scheduleOf(region),
+      schedule: scheduleOf(region, machine),
       orderKept: true,
     },
     bindings: builder.bindings,
@@ -50,5 +51,5 @@ function bodyOf(ctx: LowerContext, region: Region): Stmt[] {
   }
 }
 
-const scheduleOf = (region: Region): Record<string, number> =>
-  region.kind === 'contract' ? { staged: tokensStaged, together: tokensTogether } : {};
+const scheduleOf = (region: Region, { staged, together }: Machine): Record<string, number> =>
+  region.kind === 'contract' ? { staged, together } : {};

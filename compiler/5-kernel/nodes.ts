@@ -61,6 +61,9 @@ export function emitNode(ctx: NodeContext, facts: NodeFacts): Stmt[] {
     case 'attend':
       invariant(false, 'attention is a region of its own');
       break;
+    case 'quantise':
+      invariant(false, 'products quantise what they are given themselves');
+      break;
     case 'interpreted':
       invariant(false, 'what only the interpreter has is in no program');
       break;

@@ -6,14 +6,11 @@
 import type { DType } from '../base/type.ts';
 import { type Expr, add, fma, int, load, mul, splat, variable } from '../scalar/expr.ts';
 import type { Builder } from './builder.ts';
-import { widenHalf } from './frame.ts';
+import { widenHalf } from './numbers.ts';
 import type { Stmt } from './kernel.ts';
 import { bandRows, perStep } from './layout.ts';
+import type { Machine } from './machine.ts';
 import { loop, named, readRegister, registers, store } from './statements.ts';
-import { simdLanes } from './vectorize.ts';
-
-/** Lane groups of a band. */
-export const laneGroups = bandRows / simdLanes;
 
 export interface BandProduct {
   /** Tile of packed words and the word where the band begins. */
@@ -30,37 +27,38 @@ export interface BandProduct {
   readonly out: (m: number) => Expr;
 }
 
-/** Lane groups that are worked on at a time: registers hold their accumulators. */
-const groupsFor = (tokens: number): number => (tokens === 1 ? laneGroups : 1);
-
 /** Steps over k that a loop iteration writes out. */
 const stepsAtOnce = 1;
 
-export function bandProduct(b: Builder, p: BandProduct): Stmt[] {
-  const together = groupsFor(p.rows.length);
+export function bandProduct(b: Builder, machine: Machine, p: BandProduct): Stmt[] {
+  const laneGroups = bandRows / machine.lanes;
+  const together = p.rows.length === 1 ? laneGroups : 1;
   const out: Stmt[] = [];
   for (let first = 0; first < laneGroups; first += together) {
-    out.push(...groupProduct(b, p, first, together));
+    out.push(...groupProduct(b, machine, p, first, together));
   }
   return out;
 }
 
-function groupProduct(b: Builder, p: BandProduct, first: number, groups: number): Stmt[] {
+function groupProduct(
+  b: Builder,
+  { lanes }: Machine,
+  p: BandProduct,
+  first: number,
+  groups: number,
+): Stmt[] {
   const per = perStep(p.dtype);
   const tokens = p.rows.length;
   const acc = b.fresh('acc');
   const register = (g: number, m: number, chain: number): number => (g * tokens + m) * per + chain;
   const read = (g: number, m: number, chain: number): Expr =>
-    readRegister(acc, register(g, m, chain), simdLanes);
+    readRegister(acc, register(g, m, chain), lanes);
 
   const stepAt = (word: Expr, k: Expr): Stmt[] => {
     const body: Stmt[] = [];
     const xs = p.rows.map((row) =>
       Array.from({ length: per }, (_, chain) => {
-        const value = named(
-          b.fresh('xk'),
-          splat(load(p.x, add(add(row, k), int(chain))), simdLanes),
-        );
+        const value = named(b.fresh('xk'), splat(load(p.x, add(add(row, k), int(chain))), lanes));
         body.push(value.stmt);
         return value.ref;
       }),
@@ -68,9 +66,9 @@ function groupProduct(b: Builder, p: BandProduct, first: number, groups: number)
     for (let g = 0; g < groups; g++) {
       const words = load(
         p.weight,
-        add(word, int((first + g) * simdLanes)),
+        add(word, int((first + g) * lanes)),
         per === 1 ? 'f32' : 'i32',
-        simdLanes,
+        lanes,
       );
       const held = named(b.fresh('w'), words);
       body.push(held.stmt);
@@ -96,14 +94,14 @@ function groupProduct(b: Builder, p: BandProduct, first: number, groups: number)
   };
   const full = Math.floor(p.steps / stepsAtOnce) * stepsAtOnce;
   const body = Array.from({ length: stepsAtOnce }, (_, s) => at(s)).flat();
-  const stmts: Stmt[] = [registers(acc, groups * tokens * per, simdLanes)];
+  const stmts: Stmt[] = [registers(acc, groups * tokens * per, lanes)];
   if (full > 0) stmts.push(loop(k, 0, full * per, body, 'serial', stepsAtOnce * per));
   if (full < p.steps) stmts.push(loop(k, full * per, p.steps * per, at(0), 'serial', per));
   for (let g = 0; g < groups; g++) {
     for (let m = 0; m < tokens; m++) {
       const chains = Array.from({ length: per }, (_, chain) => read(g, m, chain));
       const total = chains.reduce((a, c) => add(a, c));
-      stmts.push(store(p.y, add(p.out(m), int((first + g) * simdLanes)), total));
+      stmts.push(store(p.y, add(p.out(m), int((first + g) * lanes)), total));
     }
   }
   return stmts;

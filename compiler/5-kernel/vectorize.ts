@@ -81,5 +81,19 @@ export function reduceLanes(v: Expr, combine: (a: Expr, b: Expr) => Expr): Expr 
   return combine(combine(lane(0), lane(1)), combine(lane(2), lane(3)));
 }
 
+/** The lanes of `v` combined: halves with halves, so that the order depends on their number alone. */
+export function reduceAllLanes(v: Expr, combine: (a: Expr, b: Expr) => Expr): Expr {
+  if (v.lanes <= simdLanes) return reduceLanes(v, combine);
+  const half = (from: number): Expr => ({
+    op: 'shuffle',
+    a: v,
+    b: v,
+    pick: Array.from({ length: v.lanes / 2 }, (_, i) => from + i),
+    dtype: v.dtype,
+    lanes: v.lanes / 2,
+  });
+  return reduceAllLanes(combine(half(0), half(v.lanes / 2)), combine);
+}
+
 export const loadAt = (tile: string, base: Expr, offset: number, lanes: number): Expr =>
   load(tile, add(base, int(offset)), 'f32', lanes);

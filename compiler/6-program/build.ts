@@ -6,10 +6,11 @@ import type { Plan, PlanItem, Region } from '../4-partition/plan.ts';
 import type { Binding } from '../5-kernel/builder.ts';
 import type { Kernel } from '../5-kernel/kernel.ts';
 import { lowerRegion } from '../5-kernel/lower.ts';
+import type { Machine } from '../5-kernel/machine.ts';
 import { align, bufferBytes, placeBuffers, placeStates, placeWeights } from './memory.ts';
 import type { Argument, Item, Limits, Program } from './program.ts';
 
-export function buildProgram(plan: Plan, limits: Limits): Program {
+export function buildProgram(plan: Plan, limits: Limits, machine: Machine): Program {
   const weights = placeWeights(plan);
   const states = placeStates(plan);
   const arena = placeBuffers(plan, limits);
@@ -66,7 +67,7 @@ export function buildProgram(plan: Plan, limits: Limits): Program {
   }
 
   function launch(region: Region): Item[] {
-    const { kernel, bindings } = lowerRegion(plan, region);
+    const { kernel, bindings } = lowerRegion(plan, region, machine);
     const args = bindings.map(argument);
     const barrier = pending.add(region.reads.map(placeOf), region.writes.map(placeOf));
     const item: Item = { kind: 'launch', kernel: kernelIndex(kernel), args };

@@ -2,7 +2,7 @@
 import { bytesOf } from '../base/type.ts';
 import { present } from '../base/invariant.ts';
 import type { Buffer, Plan, PlanItem, PlannedWeight } from '../4-partition/plan.ts';
-import { packedBytes } from '../5-kernel/layout.ts';
+import { packedBytes } from '../5-kernel/packed.ts';
 import type { Limits, MemoryPlan, StateSlot, WeightSlot } from './program.ts';
 
 /** Alignment of everything that kernels address: a cache line. */

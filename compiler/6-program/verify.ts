@@ -1,5 +1,5 @@
 /** What must hold of every program; what breaks it is a compiler bug. */
-import { packedBytes } from '../5-kernel/layout.ts';
+import { packedBytes } from '../5-kernel/packed.ts';
 import { verifyKernel } from '../5-kernel/verify.ts';
 import type { Argument, Item, Program } from './program.ts';
 

@@ -21,22 +21,18 @@ export function emitDot4(
 ): string {
   const { lanes } = e;
   const type = llvmType('i32', lanes);
-  if (features.vnni && e.variant === 'u8s8' && [4, 8, 16].includes(lanes)) {
+  if (features.vnni && e.variant !== 's8s8' && [4, 8, 16].includes(lanes)) {
     const name = `llvm.x86.avx512.vpdpbusd.${lanes * 32}`;
+    const [unsigned, signed] = e.variant === 'u8s8' ? [a, b] : [b, a];
     return call(body, type, name, [
       [type, sum],
-      [type, a],
-      [type, b],
+      [type, unsigned],
+      [type, signed],
     ]);
   }
-  if (features.arch === 'arm64' && e.variant !== 'u8s8' && lanes === 4) {
-    const bytes = of('i8', 16);
-    const [x, y] = [a, b].map((v) => assign(body, `bitcast ${type} ${v} to ${bytes}`));
-    return call(body, type, 'llvm.aarch64.neon.sdot.v4i32.v16i8', [
-      [type, sum],
-      [bytes, x ?? a],
-      [bytes, y ?? b],
-    ]);
+  const own = instructionOf(features, e);
+  if (own && lanes % own.lanes === 0) {
+    return inParts(body, lanes, own.lanes, [sum, a, b], (parts) => own.emit(body, parts));
   }
   const byte = (v: string, i: number, signed: boolean): string => {
     const up = assign(body, `shl ${type} ${v}, ${constant(24 - 8 * i, 'i32', lanes)}`);
@@ -48,4 +44,92 @@ export function emitDot4(
     total = assign(body, `add ${type} ${total}, ${assign(body, `mul ${type} ${x}, ${y}`)}`);
   }
   return total;
+}
+
+interface Dot4Instruction {
+  /** Lanes of 32 bits that it has. */
+  readonly lanes: number;
+  emit(body: LlvmBody, [sum, a, b]: readonly string[]): string;
+}
+
+/** Instructions of one width, which wider vectors are cut for. */
+function instructionOf(features: LlvmFeatures, e: ExprOf<'dot4'>): Dot4Instruction | undefined {
+  if (features.arch === 'arm64' && e.variant !== 'u8s8') {
+    const [type, bytes] = [llvmType('i32', 4), of('i8', 16)];
+    return {
+      lanes: 4,
+      emit(body, [sum = '', ...pair]) {
+        const [x = '', y = ''] = pair.map((v) => assign(body, `bitcast ${type} ${v} to ${bytes}`));
+        return call(body, type, 'llvm.aarch64.neon.sdot.v4i32.v16i8', [
+          [type, sum],
+          [bytes, x],
+          [bytes, y],
+        ]);
+      },
+    };
+  }
+  if (features.arch === 'x64' && e.variant === 'i8i7') {
+    // Pairs of products fit in 16 bits: 2 * 128 * 127.
+    const lanes = e.lanes % 8 === 0 ? 8 : 4;
+    const [type, bytes, words] = [
+      llvmType('i32', lanes),
+      of('i8', 4 * lanes),
+      of('i16', 2 * lanes),
+    ];
+    const [pairs, halves] =
+      lanes === 8
+        ? ['llvm.x86.avx2.pmadd.ub.sw', 'llvm.x86.avx2.pmadd.wd']
+        : ['llvm.x86.ssse3.pmadd.ub.sw.128', 'llvm.x86.sse2.pmadd.wd'];
+    const ones = `<${Array.from({ length: 2 * lanes }, () => 'i16 1').join(', ')}>`;
+    return {
+      lanes,
+      emit(body, [sum = '', a = '', b = '']) {
+        const [x, y] = [a, b].map((v) => assign(body, `bitcast ${type} ${v} to ${bytes}`));
+        const products = call(body, words, pairs, [
+          [bytes, y ?? b],
+          [bytes, x ?? a],
+        ]);
+        const four = call(body, type, halves, [
+          [words, products],
+          [words, ones],
+        ]);
+        return assign(body, `add ${type} ${sum}, ${four}`);
+      },
+    };
+  }
+  return undefined;
+}
+
+/** Vectors of `lanes` cut into parts of `each`, worked on one by one, and put together again. */
+function inParts(
+  body: LlvmBody,
+  lanes: number,
+  each: number,
+  values: readonly string[],
+  work: (parts: readonly string[]) => string,
+): string {
+  if (lanes === each) return work(values);
+  const type = llvmType('i32', lanes);
+  const pick = (from: number, count: number): string =>
+    `<${count} x i32> <${Array.from({ length: count }, (_, i) => `i32 ${from + i}`).join(', ')}>`;
+  const results: string[] = [];
+  for (let from = 0; from < lanes; from += each) {
+    const parts = values.map((v) =>
+      assign(body, `shufflevector ${type} ${v}, ${type} undef, ${pick(from, each)}`),
+    );
+    results.push(work(parts));
+  }
+  let width = each;
+  let joined = results;
+  while (joined.length > 1) {
+    const of = llvmType('i32', width);
+    joined = Array.from({ length: joined.length / 2 }, (_, i) =>
+      assign(
+        body,
+        `shufflevector ${of} ${joined[2 * i]}, ${of} ${joined[2 * i + 1]}, ${pick(0, 2 * width)}`,
+      ),
+    );
+    width *= 2;
+  }
+  return joined[0] ?? '';
 }

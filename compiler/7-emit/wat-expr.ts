@@ -140,9 +140,12 @@ function loadText(c: ExprContext, e: ExprOf<'load'>, lanes: number): string {
   const at = addressText(c, e.tile, e.index);
   if (lanes > 1) {
     if (isWord(tile)) return `(v128.load ${at})`;
-    // Bits of 16-bit floats, each in a lane of its own, as the scalar load has them.
-    invariant(bytesOf[tile.dtype] === 2 && lanes === 4, 'vectors of 32-bit or 16-bit elements');
-    return `(v128.load16x4_u ${at})`;
+    invariant(lanes === 4, 'vectors of four elements');
+    // Bits of narrow elements, each in a lane of its own, as the scalar load has them.
+    if (bytesOf[tile.dtype] === 2) return `(v128.load16x4_u ${at})`;
+    const sign = tile.dtype === 'i8' ? 's' : 'u';
+    const words = `(i16x8.extend_low_i8x16_${sign} (v128.load32_zero ${at}))`;
+    return `(i32x4.extend_low_i16x8_${sign} ${words})`;
   }
   switch (tile.dtype) {
     case 'f32':

@@ -122,8 +122,17 @@ function emitStore(s: Emission, w: Writer, stmt: Extract<Stmt, { kind: 'store' }
   }
   const at = addressText(s.context, stmt.tile, stmt.index);
   if (stmt.value.lanes > 1) {
-    invariant(bytesOf[tile.dtype] === 4, 'vectors of 32-bit elements');
-    w.line(`(v128.store ${at} ${value})`);
+    const bytes = bytesOf[tile.dtype];
+    invariant(bytes === 4 || bytes === 1, 'vectors of 32-bit or 8-bit elements');
+    if (bytes === 4) {
+      w.line(`(v128.store ${at} ${value})`);
+      return;
+    }
+    // The lowest byte of each lane, side by side.
+    const low = [0, 4, 8, 12, ...Array.from({ length: 12 }, () => 0)].join(' ');
+    const zeros = '(v128.const i32x4 0 0 0 0)';
+    const word = `(i32x4.extract_lane 0 (i8x16.shuffle ${low} ${value} ${zeros}))`;
+    w.line(`(i32.store ${at} ${word})`);
     return;
   }
   const type = tile.dtype === 'f32' || tile.dtype === 'f64' ? tile.dtype : 'i32';

@@ -9,10 +9,10 @@ import type { Program } from '../6-program/program.ts';
 import type { LlvmVariant } from '../7-emit/llvm.ts';
 import { type NativeTools, nativeVariants } from '../7-emit/native.ts';
 import { blockEntries } from '../5-kernel/state-rows.ts';
-import { packedBytes } from '../5-kernel/layout.ts';
+import { packedBytes } from '../5-kernel/packed.ts';
 import { type Checkpoint, readCompanion } from './checkpoint.ts';
 import { type Files, joinFile } from './files.ts';
-import { type WriteOptions, writeNative, writeWasm } from './programs.ts';
+import { type NativePrograms, type WriteOptions, writeNative, writeWasm } from './programs.ts';
 import { page, streamWeights } from './weights.ts';
 
 /** What a bundle takes from beside the model. */
@@ -28,7 +28,7 @@ export interface BundleSource {
 /** The step for each target; all place weights and states alike, for there is one copy of them. */
 export interface BundlePrograms {
   readonly wasm?: Program;
-  readonly native?: Program;
+  readonly native?: NativePrograms;
 }
 
 export interface BundleOptions extends BundleSource, WriteOptions {
@@ -145,11 +145,12 @@ async function writeAll(
 
 /** What all programs agree on: one of them, to read weights and states from. */
 function commonOf({ wasm, native }: BundlePrograms): Program {
-  const common = present(wasm ?? native, 'a program');
+  const all = [wasm, native?.x64, native?.arm64].filter((p) => p !== undefined);
+  const common = present(all[0], 'a program');
   const places = ({ memory, weights, states }: Program): string =>
     JSON.stringify([memory.weightBytes, weights, memory.stateBytesPerSlot, states]);
   invariant(
-    !native || places(native) === places(common),
+    all.every((p) => places(p) === places(common)),
     'the programs of a bundle place weights or states differently',
   );
   return common;

@@ -2,13 +2,8 @@
 import { halfToFloat } from '../base/half.ts';
 import { invariant } from '../base/invariant.ts';
 import { type DType, bytesOf } from '../base/type.ts';
-import {
-  type WeightLayout,
-  bandRows,
-  packedBytes,
-  perStep,
-  tileGeometry,
-} from '../5-kernel/layout.ts';
+import { type WeightLayout, bandRows, perStep, tileGeometry } from '../5-kernel/layout.ts';
+import { packedBytes } from '../5-kernel/packed.ts';
 
 /**
  * One weight as stored (row-major, little-endian) to its packed bytes. `shape` is the whole weight's;
@@ -18,7 +13,7 @@ export function packWeight(
   stored: Uint8Array,
   shape: readonly number[],
   dtype: DType,
-  layout: WeightLayout,
+  layout: Exclude<WeightLayout, { kind: 'blocks' }>,
 ): Uint8Array {
   switch (layout.kind) {
     case 'plain':

@@ -1,6 +1,6 @@
 /** A program as files of a bundle, for each target. */
 import type { NativeProgram, StepSizes, WasmProgram } from '../../runtime/manifest.ts';
-import { present } from '../base/invariant.ts';
+import { invariant, present } from '../base/invariant.ts';
 import type { Program } from '../6-program/program.ts';
 import { type LlvmVariant, emitLlvm } from '../7-emit/llvm.ts';
 import { type NativeTools, libraryFile } from '../7-emit/native.ts';
@@ -40,21 +40,29 @@ export async function writeWasm(
   return { variants, ...sizesOf(program) };
 }
 
+/** A step for each kind of processor. */
+export interface NativePrograms {
+  readonly x64: Program;
+  readonly arm64: Program;
+}
+
 /** Builds that run beside each other: each takes a core and a few hundred MB. */
 const atOnce = 2;
 
 /** Throws what `tools` throws. */
 export async function writeNative(
-  program: Program,
+  programs: NativePrograms,
   tools: NativeTools,
   wanted: readonly LlvmVariant[],
   put: Put,
   { onStep, signal }: WriteOptions,
 ): Promise<NativeProgram> {
+  const programFor = ({ isa }: LlvmVariant): Program =>
+    isa === 'arm64' ? programs.arm64 : programs.x64;
   const libraries = await mapFew(wanted, atOnce, async (v, i) => {
     signal?.throwIfAborted();
     onStep?.(`native code for ${v.os}, ${v.isa} (${i + 1} of ${wanted.length})`);
-    const object = await tools.object(emitLlvm(program, v), v, signal);
+    const object = await tools.object(emitLlvm(programFor(v), v), v, signal);
     return tools.link(object, v, signal);
   });
   // Stored in order: the manifest must not tell which build was done first.
@@ -63,7 +71,13 @@ export async function writeNative(
     const file = await put(libraryFile({ os, isa }), present(libraries[i]));
     variants.push({ file, os, isa });
   }
-  return { variants, ...sizesOf(program) };
+  const [a, b] = [sizesOf(programs.x64), sizesOf(programs.arm64)];
+  const scratchBytes = Math.max(a.scratchBytes, b.scratchBytes);
+  invariant(
+    JSON.stringify({ ...a, scratchBytes }) === JSON.stringify({ ...b, scratchBytes }),
+    'native programs differ in more than their scratch',
+  );
+  return { variants, ...a, scratchBytes };
 }
 
 /** `work` of all items, in their order. Once one fails none is begun; the first failure is thrown when all have ended. */

@@ -1,13 +1,16 @@
 /** The weight address space of a program, streamed from a checkpoint into shards. */
 import { present } from '../base/invariant.ts';
+import type { DType } from '../base/type.ts';
 import type { BoundWeights } from '../2-model/bind-weights.ts';
-import { packedBytes } from '../5-kernel/layout.ts';
+import { packedBytes } from '../5-kernel/packed.ts';
 import type { Program, WeightSlot } from '../6-program/program.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Files } from './files.ts';
 import { converted } from './convert.ts';
 import { packWeight } from './pack.ts';
-import { readTensor } from './tensor.ts';
+import { packScheme } from './pack-scheme.ts';
+import type { TensorEntry } from './safetensors.ts';
+import { numbersOf, readTensor } from './tensor.ts';
 
 /** Largest shard, and the page that shards are multiples of. */
 export const shardBytes = 64 * 2 ** 20;
@@ -69,14 +72,22 @@ async function packAll(
       options.signal?.throwIfAborted();
       const t = present(checkpoint.tensors.get(name), name);
       const stored = await readTensor(files, name, t);
-      const numbers = converted(stored, parts.from, parts.dtype);
-      await writer.write(
-        packWeight(numbers, own, p.slot.dtype, p.slot.layout),
-        p.offset + i * each,
-      );
+      const { layout, dtype } = p.slot;
+      const packed =
+        layout.kind === 'blocks'
+          ? packScheme(stored, t, parts.from, own, layout)
+          : packWeight(plainBytes(stored, t, parts.from, dtype), own, dtype, layout);
+      await writer.write(packed, p.offset + i * each);
       options.onProgress?.(p.offset + (i + 1) * each, total);
     }
   }
+}
+
+/** A tensor's numbers, row-major; those of a quantised one decoded. */
+function plainBytes(stored: Uint8Array, t: TensorEntry, from: DType, to: DType): Uint8Array {
+  if (!t.scheme) return converted(stored, from, to);
+  const exact = Float32Array.from(numbersOf(stored, t, from, from));
+  return converted(new Uint8Array(exact.buffer), 'f32', to);
 }
 
 function inOrder(program: Program): Packing[] {

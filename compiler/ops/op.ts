@@ -5,6 +5,7 @@
 import type { Dim } from '../base/dim.ts';
 import type { OpCode } from '../base/messages/ops.ts';
 import { CompilerBug } from '../base/invariant.ts';
+import type { QuantScheme } from '../base/scheme.ts';
 import type { DType, TensorType } from '../base/type.ts';
 import type { Expr, ScalarFn } from '../scalar/expr.ts';
 import type { Monoid } from '../scalar/monoid.ts';
@@ -134,6 +135,8 @@ export type Lowered =
       readonly select?: { readonly count: number; readonly each: number; readonly by: ScalarFn };
     }
   | { readonly kind: 'top'; readonly count: number }
+  /** What is left of operand 0 when it was stored in the scheme. */
+  | { readonly kind: 'quantise'; readonly scheme: QuantScheme }
   | { readonly kind: 'interpreted' };
 
 export interface Loops {

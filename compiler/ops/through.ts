@@ -31,7 +31,7 @@ export const through = defineOp<{ readonly scheme: string }>({
     }
     return [out];
   },
-  lower: () => ({ kind: 'interpreted' }),
+  lower: (_, __, { scheme }) => ({ kind: 'quantise', scheme: readScheme(scheme) }),
   samples: [],
 });
 

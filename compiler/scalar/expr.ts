@@ -220,3 +220,12 @@ export const lane = (a: Expr, index: number): Expr => ({
   dtype: a.dtype,
   lanes: 1,
 });
+export const dot4 = (variant: Dot4, a: Expr, b: Expr, c: Expr): Expr => ({
+  op: 'dot4',
+  variant,
+  a,
+  b,
+  c,
+  dtype: 'i32',
+  lanes: c.lanes,
+});

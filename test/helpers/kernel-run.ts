@@ -5,6 +5,7 @@ import { nodeFiles } from '../../compiler/cli/node-files.ts';
 import { compileProgram } from '../../compiler/compile.ts';
 import type { BoundModel } from '../../compiler/index.ts';
 import { blockEntries } from '../../compiler/5-kernel/state-rows.ts';
+import { type Machine, wasmMachine } from '../../compiler/5-kernel/machine.ts';
 import { makeRaceLog } from '../../compiler/5-kernel/races.ts';
 import {
   type ProgramMemory,
@@ -39,11 +40,12 @@ export async function runKernels(
   prompt: readonly number[],
   change: (p: Program) => Program = (p) => p,
   run: StepRunner = interpreted,
+  machine: Machine = wasmMachine,
 ): Promise<Float32Array[]> {
   const bundle = await bundleOf(bound, folder, limits);
   const manifest = readManifest(readFileSync(join(bundle, 'manifest.json'), 'utf8'));
   const checkpoint = await readCheckpoint(nodeFiles, folder);
-  const program = change(compileProgram(bound, checkpoint, { limits }).program);
+  const program = change(compileProgram(bound, checkpoint, { limits, machine }).program);
   const { arenaBytes, weightBytes, stateBytesPerSlot } = program.memory;
   const slots = 2 * blockEntries;
   const align = (n: number): number => Math.ceil(n / 64) * 64;

@@ -1,0 +1,32 @@
+/** Which schemes of what tokens bring products with weights compute with. */
+import { f32Format } from '../base/number-format.ts';
+import { type QuantScheme, isByRow, levelsOf } from '../base/scheme.ts';
+
+export interface Activation {
+  /** Elements of k that share a scale; 0: all of a row. */
+  readonly group: number;
+  /** The largest code: the magnitude of the largest element of a group. */
+  readonly largest: number;
+}
+
+/** Codes of bytes below one scale of 32 bits, or undefined for what has no kernels. */
+export function activationOf(scheme: QuantScheme): Activation | undefined {
+  const { codes, scales, zero, fit, rounding, offset } = scheme;
+  const [scale, ...more] = scales;
+  const plain = zero.kind === 'none' && fit === 'largest' && rounding === 'even' && offset === 0;
+  if (!plain || !isByRow(scheme) || !scale || more.length > 0) return undefined;
+  if (codes.format.kind !== 'int' || codes.format.bits > 8 || codes.format.bits < 2) {
+    return undefined;
+  }
+  if (JSON.stringify(scale.format) !== JSON.stringify(f32Format)) return undefined;
+  const group = scale.group.k;
+  if (group !== 0 && group % 16 !== 0) return undefined;
+  return { group, largest: 2 ** (codes.format.bits - 1) - 1 };
+}
+
+/** Why products have no kernel for the scheme, or undefined where they have one. */
+export function activationRefusal(scheme: QuantScheme): string | undefined {
+  if (activationOf(scheme)) return undefined;
+  const groups = levelsOf(scheme).map((l) => `${l.group.n} x ${l.group.k}`);
+  return `${scheme.name}: kernels take whole numbers of 2 to 8 bits below one f32 scale for each row or 16, 32, .. elements of it, not groups of ${groups.join(', ')}`;
+}

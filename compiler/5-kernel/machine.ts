@@ -1,0 +1,43 @@
+/** What the `simd` machine class leaves open: how wide vectors are, and how bytes are multiplied. */
+
+/**
+ * Kernels of one machine are printed for several instruction sets: vectors that one lacks are cut in
+ * halves. Everything here is free of meaning: results are the same but for rounding.
+ */
+export interface Machine {
+  readonly name: string;
+  /** Lanes of 32 bits that products with weights work in: at most the rows of a band. */
+  readonly lanes: 4 | 8 | 16;
+  /** How codes of eight bits are read by the instruction that multiplies bytes. */
+  readonly bytes: 'u8s8' | 's8s8';
+  /** Tokens that share a pass over a matrix: as many as registers hold sums for. */
+  readonly together: number;
+  /** Tokens whose operands are laid out before the matrix is passed over. */
+  readonly staged: number;
+}
+
+export const wasmMachine: Machine = {
+  name: 'wasm',
+  lanes: 4,
+  bytes: 's8s8',
+  together: 4,
+  staged: 32,
+};
+
+/** x86-64: AVX2 works in halves of these vectors. */
+export const x86Machine: Machine = {
+  name: 'x86-64',
+  lanes: 16,
+  bytes: 'u8s8',
+  together: 8,
+  staged: 64,
+};
+
+/** aarch64: four registers a vector. */
+export const armMachine: Machine = {
+  name: 'aarch64',
+  lanes: 16,
+  bytes: 's8s8',
+  together: 4,
+  staged: 64,
+};
