@@ -1,4 +1,5 @@
 /** Models with their parameters, and what is made of them: other sheets, other parts, other models. */
+import type { QuantScheme } from './base/scheme.ts';
 import { type Span, titleOf } from './base/source.ts';
 import {
   type Hole,
@@ -53,6 +54,11 @@ export interface Conventions {
   readonly eos?: readonly number[];
   /** Sheets in order: of rules with equal weight a later sheet's wins. */
   readonly sheets?: readonly SheetSource[];
+  /**
+   * What is multiplied with matrices that the checkpoint keeps quantised goes through this scheme,
+   * unless a sheet says of a matrix what its activations are.
+   */
+  readonly activations?: QuantScheme;
 }
 
 /**

@@ -6,7 +6,6 @@ import { DiagnosticsError, TargetError } from './base/failure.ts';
 import { type Diagnostic, type Log, makeLog } from './base/diagnostic.ts';
 import { invariant, present } from './base/invariant.ts';
 import { renderAll } from './base/render.ts';
-import type { QuantScheme } from './base/scheme.ts';
 import type { DType, TensorType } from './base/type.ts';
 import type { SheetSource } from './1-syntax/template.ts';
 import type { BoundModel } from './bound.ts';
@@ -16,7 +15,7 @@ import { type NumbersTest, type Schemes, effectsOf, numericsOf, reportEffects } 
 import { type Model, nameAt } from './2-model/model.ts';
 import { type ResolvedSheets, resolveSheets } from './2-model/sheets.ts';
 import type { Graph, Node, ValueId } from './3-graph/graph.ts';
-import { lowerModel } from './3-graph/lower.ts';
+import { type StoredAs, lowerModel } from './3-graph/lower.ts';
 import { checkPolicyFacts } from './3-graph/policy-facts.ts';
 import { simplify } from './3-graph/simplify.ts';
 import { verifyGraph } from './3-graph/verify.ts';
@@ -143,8 +142,11 @@ export function compileGraph(
   if (log.failed) throw failureOf(log);
   const dtypeOf = (path: string): DType => weights?.weights.get(path)?.dtype ?? 'f32';
   // A scheme of a sheet takes the numbers, whatever they were kept in.
-  const storedAs = (path: string): QuantScheme | undefined =>
-    schemes?.weights.has(nameAt(path, 0)) === true ? undefined : weights?.weights.get(path)?.scheme;
+  const storedAs = (path: string): StoredAs | undefined => {
+    const scheme = weights?.weights.get(path)?.scheme;
+    if (!scheme || schemes?.weights.has(nameAt(path, 0)) === true) return undefined;
+    return { scheme, ...(bound.activations ? { activations: bound.activations } : {}) };
+  };
   const graph = simplify(lowerModel(model, dtypeOf, schemes, storedAs), options.onRewrite);
   mustHold('graph', verifyGraph(graph));
   return { model, sheets, graph, weights, warnings: log.diagnostics() };

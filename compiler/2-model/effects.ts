@@ -12,8 +12,8 @@ import type { PropertyName, ResolvedPart, ResolvedSheets } from './sheets.ts';
 export interface Schemes {
   /** Of weights: the weight itself. */
   readonly weights: ReadonlyMap<string, QuantScheme>;
-  /** Of matrices of products: what is multiplied with them. */
-  readonly activations: ReadonlyMap<string, QuantScheme>;
+  /** Of matrices of products: what is multiplied with them; undefined where a sheet says f32. */
+  readonly activations: ReadonlyMap<string, QuantScheme | undefined>;
   /** Of parts that attend: what goes into their caches. */
   readonly kv: ReadonlyMap<string, QuantScheme>;
 }
@@ -60,7 +60,7 @@ export function effectsOf(sheets: ResolvedSheets): Effects {
   const stored = new Map<string, DType>();
   const by = {
     'precision.weights': new Map<string, QuantScheme>(),
-    'precision.activations': new Map<string, QuantScheme>(),
+    'precision.activations': new Map<string, QuantScheme | undefined>(),
     'precision.kv': new Map<string, QuantScheme>(),
   };
   for (const { part, settings } of sheets) {
@@ -72,6 +72,7 @@ export function effectsOf(sheets: ResolvedSheets): Effects {
       // Types of weights are stored as they are.
       const isStored = name === 'precision.weights' && value?.kind === 'type';
       if (scheme && !isStored) by[name].set(part.path, scheme);
+      if (name === 'precision.activations' && value && !scheme) by[name].set(part.path, undefined);
     }
   }
   return {
@@ -98,7 +99,9 @@ export function numericsOf(effects: Effects, root: string | undefined): SheetNum
   };
   for (const [path, type] of effects.stored) mark(path, type);
   for (const [path, s] of effects.weights) mark(path, `weights ${textOf(s)}`);
-  for (const [path, s] of effects.activations) mark(path, `activations ${textOf(s)}`);
+  for (const [path, s] of effects.activations) {
+    mark(path, s ? `activations ${textOf(s)}` : 'activations f32');
+  }
   for (const [path, s] of effects.kv) mark(path, `kv ${textOf(s)}`);
   const stored = new Map([...effects.stored].map(([path, type]) => [prefix + path, type]));
   return { stored, marks };

@@ -22,6 +22,12 @@ import type { Carried, Graph, StepNode, ValueId } from './graph.ts';
 type Scope = Map<string, ValueId>;
 type OpExpr = Extract<TypedExpr, { readonly kind: 'op' }>;
 
+/** A scheme that a weight is kept in, and that of what it multiplies where no sheet says another. */
+export interface StoredAs {
+  readonly scheme: QuantScheme;
+  readonly activations?: QuantScheme;
+}
+
 const noSchemes: Schemes = { weights: new Map(), activations: new Map(), kv: new Map() };
 
 /**
@@ -29,13 +35,13 @@ const noSchemes: Schemes = { weights: new Map(), activations: new Map(), kv: new
  * token ids has one result, f32 [r, ..], a row for each wanted token; that of a block on its own has
  * the block's results whole.
  * `schemes`: those that values pass through; the iterations of a loop have the same.
- * `storedAs`: the scheme that the checkpoint keeps a weight in, by its path in the model.
+ * `storedAs`: how the checkpoint keeps a weight, by its path in the model.
  */
 export function lowerModel(
   model: Model,
   dtypeOf: (path: string) => DType,
   schemes: Schemes = noSchemes,
-  storedAs: (path: string) => QuantScheme | undefined = () => undefined,
+  storedAs: (path: string) => StoredAs | undefined = () => undefined,
 ): Graph {
   const b = makeGraphBuilder();
   const step = new Map<string, ValueId>();
@@ -164,7 +170,7 @@ export function lowerModel(
     const dtype = w.stored ?? dtypeOf(w.path);
     const result = b.fresh({ dtype, shape: w.type.shape }, w.span);
     const kept = storedAs(w.path);
-    const scheme = kept ? { scheme: printScheme(kept) } : {};
+    const scheme = kept ? { scheme: printScheme(kept.scheme) } : {};
     b.push({ kind: 'weight', name: w.path, source: w.source, ...scheme, result });
     invariant(isFloat(dtype), () => `weight ${w.path} is stored as ${dtype}`);
     const [wide] = dtype === 'f32' ? [result] : b.op('cast', [result], { to: 'f32' }, w.span);
@@ -179,7 +185,10 @@ export function lowerModel(
       return schemes.kv.get(nameAt(e.state, 0).split('.').slice(0, -1).join('.'));
     }
     const product = productOf(e);
-    return product && schemes.activations.get(nameAt(product.weight.path, 0));
+    if (!product) return undefined;
+    const path = nameAt(product.weight.path, 0);
+    if (schemes.activations.has(path)) return schemes.activations.get(path);
+    return storedAs(product.weight.path)?.activations;
   }
 
   function through(x: ValueId, scheme: QuantScheme | undefined, span: Span): ValueId {

@@ -10,7 +10,7 @@ import { numbersOf, readTensor } from '../8-bundle/tensor.ts';
 import { ranges } from '../../stdlib/families/config.ts';
 import { ggufModel, ropeDivisors } from '../../stdlib/gguf/model.ts';
 import { ggufTokenizer } from '../../stdlib/gguf/tokenizer.ts';
-import { ggmlTypes } from '../../stdlib/precision/index.ts';
+import { ggmlTypes, int8 } from '../../stdlib/precision/index.ts';
 
 /** Throws CheckpointError where the file is damaged, ConfigError where no family reads it. */
 export async function openGguf(
