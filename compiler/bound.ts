@@ -193,7 +193,7 @@ function bound(data: BoundData, known?: Subject): BoundModel {
 }
 
 function dataOf(model: BoundModel): BoundData {
-  const { template, params, checkpoint, adapters, context, bos, eos, sheets, edits, root } = model;
+  const { template, params, checkpoint, adapters, context, bos, eos, sheets, activations, edits, root } = model; // prettier-ignore
   return {
     template,
     sheets,
@@ -202,6 +202,7 @@ function dataOf(model: BoundModel): BoundData {
     ...(checkpoint === undefined ? {} : { checkpoint }),
     ...(adapters === undefined ? {} : { adapters }),
     ...(context === undefined ? {} : { context }),
+    ...(activations === undefined ? {} : { activations }),
     ...(bos === undefined ? {} : { bos }),
     ...(eos === undefined ? {} : { eos }),
     ...(root === undefined ? {} : { root }),

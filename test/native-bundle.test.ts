@@ -114,7 +114,7 @@ describe('a bundle', () => {
     const { program, weights, graph } = compileProgram(bound, checkpoint, { limits });
     const moved = program.weights.map((w, i) => (i === 0 ? { ...w, offset: w.offset + 64 } : w));
     const written = writeBundle(
-      { wasm: program, native: { ...program, weights: moved } },
+      { wasm: program, native: { x64: { ...program, weights: moved }, arm64: program } },
       present(weights),
       checkpoint,
       nodeFiles,

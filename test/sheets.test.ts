@@ -21,7 +21,7 @@ import {
   place,
   precision,
 } from '../compiler/index.ts';
-import { draft, h100, lru, prefetch, q4_0, slidingCache } from '../stdlib/index.ts';
+import { draft, fp8, h100, lru, prefetch, slidingCache } from '../stdlib/index.ts';
 import { bundleOf, familyModel, greedy, loadBundle, referenceOf } from './helpers/models.ts';
 
 const dense = block`
@@ -156,8 +156,8 @@ test('layers that are stored alike stay one loop, those that differ are runs', (
 
 test('what no target computes with is refused, what nothing acts on is told', () => {
   expect(() =>
-    compileProgram(bound, undefined, { sheets: [precision`layers { weights: ${q4_0} }`] }),
-  ).toThrow('precision.weights of layers.0 is q4_0, which only the reference interpreter');
+    compileProgram(bound, undefined, { sheets: [precision`layers { weights: ${fp8} }`] }),
+  ).toThrow('precision.weights of layers.0 is fp8, which only the reference interpreter');
   const sheets = [place`group gpu = ${h100} ** { on: gpu }`];
   expect(compileGraph(bound, undefined, { sheets }).warnings.map((w) => w.code)).toEqual([
     'sheet/no-effect',

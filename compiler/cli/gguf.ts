@@ -42,7 +42,9 @@ export async function openGguf(
   const folder = dirname(path);
   const beside = (await files.size(joinFile(folder, 'tokenizer.json'))) !== undefined;
   const own = beside ? {} : { texts: ggufTokenizer(path, metadata) };
-  return { bound, checkpoint: { folder, tensors, ...own } };
+  // Codes are multiplied with codes, as the programs do that these files are made for.
+  const quantised = { ...bound, activations: int8(32) }.with();
+  return { bound: quantised, checkpoint: { folder, tensors, ...own } };
 }
 
 /** One tensor for each index of the first axis: they follow each other in the file. */

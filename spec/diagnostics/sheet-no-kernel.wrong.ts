@@ -1,5 +1,5 @@
 import { bind, model, precision } from 'cograph';
-import { q4_0 } from 'cograph/stdlib';
+import { fp8 } from 'cograph/stdlib';
 
 const tiny = model`
   tiny(ids: i32 [t]) -> [t, 8] {
@@ -8,4 +8,4 @@ const tiny = model`
   }
 `;
 
-export default bind(tiny, { sheets: [precision`out { weights: ${q4_0} }`] });
+export default bind(tiny, { sheets: [precision`out { weights: ${fp8} }`] });
