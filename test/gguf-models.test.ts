@@ -58,7 +58,7 @@ async function logitsOf(path: string, folder: string, target: string): Promise<F
 /** On the reference, with activations that are not quantised. */
 async function withFloats(path: string, folder: string): Promise<Float32Array[]> {
   const { bound, checkpoint } = await openReadable(path);
-  const sheets = [precision`:linear { activations: f32 }`];
+  const sheets = [precision`** { activations: f32 }`];
   const { graph, weights } = compileGraph(bound, present(checkpoint), {
     target: 'reference',
     sheets,

@@ -53,7 +53,9 @@ const schemeProperties = (part: ResolvedPart['part']): readonly PropertyName[] =
     return part.kinds.includes('attention') ? ['precision.kv'] : [];
   }
   const own: PropertyName = 'precision.weights';
-  return part.kinds.includes('linear') ? [own, 'precision.activations'] : [own];
+  // A table of embeddings may be the matrix of the last product too.
+  const multiplies = part.kinds.includes('linear') || part.kinds.includes('embedding');
+  return multiplies ? [own, 'precision.activations'] : [own];
 };
 
 export function effectsOf(sheets: ResolvedSheets): Effects {
