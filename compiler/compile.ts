@@ -11,7 +11,7 @@ import type { SheetSource } from './1-syntax/template.ts';
 import type { BoundModel } from './bound.ts';
 import { type BoundWeights, bindWeights } from './2-model/bind-weights.ts';
 import { checkModel } from './2-model/check.ts';
-import { type NumbersTest, type Schemes, effectsOf, numericsOf, reportEffects } from './2-model/effects.ts'; // prettier-ignore
+import { type NumbersTest, type Schemes, effectsOf, isCached, numericsOf, reportEffects } from './2-model/effects.ts'; // prettier-ignore
 import { type Model, nameAt } from './2-model/model.ts';
 import { type ResolvedSheets, resolveSheets } from './2-model/sheets.ts';
 import type { Graph, Node, ValueId } from './3-graph/graph.ts';
@@ -188,7 +188,10 @@ export function compileProgram(
 
 /** Whether kernels compute with what a sheet says of numbers. */
 const hasKernel: NumbersTest = (property, value) => {
-  if (value.kind === 'type') return property === 'precision.weights' || value.type === 'f32';
+  if (value.kind === 'type') {
+    const stored = property === 'precision.weights' || value.type === 'f32';
+    return stored || (property === 'precision.kv' && isCached(value));
+  }
   if (value.kind !== 'scheme') return false;
   if (property === 'precision.weights') return weightRefusal(value) === undefined;
   return property === 'precision.activations' && activationRefusal(value) === undefined;

@@ -1,10 +1,13 @@
 /** Attention in tiles and parts: every size of group, long caches, and no bit that hangs on company. */
 import { describe, expect, test } from 'vitest';
 import { blockKeys, mostParts } from '../compiler/4-partition/key-parts.ts';
+import { halfOf, halfToFloat } from '../compiler/base/half.ts';
+import { compileProgram } from '../compiler/compile.ts';
+import { type SheetSource, precision } from '../compiler/index.ts';
 import { type Formula, type Sizes, build, naive, softmax } from './helpers/attention.ts';
 import { deviationOf, maxError } from './helpers/golden.ts';
 import { runKernels, tokens } from './helpers/kernel-run.ts';
-import { bundleOf, loadBundle } from './helpers/models.ts';
+import { bundleOf, loadBundle, referenceOf } from './helpers/models.ts';
 import { templateOf } from './helpers/template.ts';
 
 const heads = 'q: [t, heads, n], k: [t, kv, n], v: [t, kv, n]';
@@ -65,6 +68,45 @@ describe.each([1, 2, 3, 4, 5, 6, 7, 8, 12])('groups of %i', (group) => {
     const wanted = naive(built.weights, own6, plain(own.head), own);
     const found = await runKernels(built.bound, built.folder, own6);
     expect(maxError(wanted, found) / deviationOf(wanted)).toBeLessThan(1e-4);
+  });
+});
+
+describe('caches of f16', () => {
+  const keep = (row: Float64Array): Float64Array => row.map((x) => halfToFloat(halfOf(x)));
+  const sheets = [precision`** { kv: f16 }`];
+
+  test.each([
+    ['heads of 8 in lanes', 8, causal],
+    ['heads of 18', 18, causal],
+    ['entry by entry', 8, block('return attend(q, k, v, mask = |i, j| j <= i, top = 200)')],
+  ] as const)('%s: kernels round as the interpreter does', async (_, head, template) => {
+    const own = sizesOf(3, 2, head);
+    const built = build({ block: template }, own, sheets);
+    const prompt = idsFrom(2, 60);
+    const wanted = naive(built.weights, prompt, plain(own.head), own, 0, keep);
+    const rough = naive(built.weights, prompt, plain(own.head), own);
+    const reference = await referenceOf(built.bound, built.folder);
+    const exact = await reference.logits(prompt);
+    expect(maxError(wanted, exact) / deviationOf(wanted)).toBeLessThan(1e-6);
+    expect(maxError(rough, exact) / deviationOf(wanted)).toBeGreaterThan(2e-5);
+    const model = await loadBundle(await bundleOf(built.bound, built.folder), { threads: 2 });
+    const found = await model.logits(prompt);
+    // A number in the middle between two of 16 bits may go to either, as f32 or f64.
+    expect(maxError(wanted, found) / deviationOf(wanted)).toBeLessThan(3e-4);
+    const one = await model.sequence().append(prompt, { logits: 'all', chunk: 1 });
+    expect(bytes(one)).toBe(bytes(found));
+    model.close();
+    const first = prompt.slice(0, tokens);
+    const kernels = await runKernels(built.bound, built.folder, first);
+    expect(maxError(wanted.slice(0, tokens), kernels) / deviationOf(wanted)).toBeLessThan(3e-4);
+  });
+
+  test('take half the memory of those of f32', () => {
+    const built = build({ block: causal });
+    const bytesOf = (own?: readonly SheetSource[]): number =>
+      compileProgram(built.bound, undefined, own ? { sheets: own } : {}).program.memory
+        .stateBytesPerSlot;
+    expect(2 * bytesOf(sheets)).toBe(bytesOf());
   });
 });
 

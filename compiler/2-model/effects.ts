@@ -16,12 +16,17 @@ export interface Schemes {
   readonly activations: ReadonlyMap<string, QuantScheme | undefined>;
   /** Of parts that attend: what goes into their caches. */
   readonly kv: ReadonlyMap<string, QuantScheme>;
+  /** Of parts that attend: the element types that their caches hold. */
+  readonly cached: ReadonlyMap<string, DType>;
 }
 
 export interface Effects extends Schemes {
   /** The element types that weights are stored as. */
   readonly stored: ReadonlyMap<string, DType>;
 }
+
+/** Element types that caches have kernels for beside f32. */
+const cachedTypes: readonly DType[] = ['f16'];
 
 /** Whether a target computes with numbers as a property has them. */
 export type NumbersTest = (property: PropertyName, value: SheetValue) => boolean;
@@ -58,8 +63,13 @@ const schemeProperties = (part: ResolvedPart['part']): readonly PropertyName[] =
   return multiplies ? [own, 'precision.activations'] : [own];
 };
 
+/** Whether caches with kernels hold a type of elements. */
+export const isCached = (v: SheetValue | undefined): v is Extract<SheetValue, { kind: 'type' }> =>
+  v?.kind === 'type' && cachedTypes.includes(v.type);
+
 export function effectsOf(sheets: ResolvedSheets): Effects {
   const stored = new Map<string, DType>();
+  const cached = new Map<string, DType>();
   const by = {
     'precision.weights': new Map<string, QuantScheme>(),
     'precision.activations': new Map<string, QuantScheme | undefined>(),
@@ -71,6 +81,10 @@ export function effectsOf(sheets: ResolvedSheets): Effects {
     for (const name of ['precision.weights', 'precision.activations', 'precision.kv'] as const) {
       const value = settings.get(name)?.value;
       const scheme = schemeProperties(part).includes(name) ? schemeOf(value) : undefined;
+      if (scheme && name === 'precision.kv' && isCached(value)) {
+        cached.set(part.path, value.type);
+        continue;
+      }
       // Types of weights are stored as they are.
       const isStored = name === 'precision.weights' && value?.kind === 'type';
       if (scheme && !isStored) by[name].set(part.path, scheme);
@@ -79,6 +93,7 @@ export function effectsOf(sheets: ResolvedSheets): Effects {
   }
   return {
     stored,
+    cached,
     weights: by['precision.weights'],
     activations: by['precision.activations'],
     kv: by['precision.kv'],
@@ -105,6 +120,7 @@ export function numericsOf(effects: Effects, root: string | undefined): SheetNum
     mark(path, s ? `activations ${textOf(s)}` : 'activations f32');
   }
   for (const [path, s] of effects.kv) mark(path, `kv ${textOf(s)}`);
+  for (const [path, type] of effects.cached) mark(path, `kv ${type}`);
   const stored = new Map([...effects.stored].map(([path, type]) => [prefix + path, type]));
   return { stored, marks };
 }

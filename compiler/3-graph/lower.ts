@@ -28,7 +28,12 @@ export interface StoredAs {
   readonly activations?: QuantScheme;
 }
 
-const noSchemes: Schemes = { weights: new Map(), activations: new Map(), kv: new Map() };
+const noSchemes: Schemes = {
+  weights: new Map(),
+  activations: new Map(),
+  kv: new Map(),
+  cached: new Map(),
+};
 
 /**
  * `dtypeOf`: the stored element type of a weight, by its path in the model. The graph of a model from
@@ -144,7 +149,7 @@ export function lowerModel(
         const scheme = schemeOfOperand(e);
         const inputs = e.inputs.map((x, i) => {
           const value = one(x, scope);
-          return i === 0 ? through(value, scheme, x.span) : value;
+          return i === 0 ? asCached(e, through(value, scheme, x.span), x.span) : value;
         });
         return b.op(e.op, inputs, e.attrs, e.span, e.state);
       }
@@ -181,14 +186,24 @@ export function lowerModel(
 
   /** Of the left operand: what a product with a weight multiplies, or what goes into a cache. */
   function schemeOfOperand(e: OpExpr): QuantScheme | undefined {
-    if (e.state !== undefined) {
-      return schemes.kv.get(nameAt(e.state, 0).split('.').slice(0, -1).join('.'));
-    }
+    if (e.state !== undefined) return schemes.kv.get(keeperOf(e.state));
     const product = productOf(e);
     if (!product) return undefined;
     const path = nameAt(product.weight.path, 0);
     if (schemes.activations.has(path)) return schemes.activations.get(path);
     return storedAs(product.weight.path)?.activations;
+  }
+
+  /** Path of the part that keeps a state. */
+  function keeperOf(state: string): string {
+    return nameAt(state, 0).split('.').slice(0, -1).join('.');
+  }
+
+  /** What goes into a cache, rounded to the cache's element type. */
+  function asCached(e: OpExpr, x: ValueId, span: Span): ValueId {
+    const to = e.state === undefined ? undefined : schemes.cached.get(keeperOf(e.state));
+    if (!to || b.typeOf(x).dtype === 'i32') return x;
+    return present(b.op('cast', [x], { to }, span)[0]);
   }
 
   function through(x: ValueId, scheme: QuantScheme | undefined, span: Span): ValueId {

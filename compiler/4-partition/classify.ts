@@ -1,7 +1,7 @@
 /** What a node does, read off its op's lowering: the structure decides, never the name. */
 import { constantDim, showDim } from '../base/dim.ts';
 import { invariant, present } from '../base/invariant.ts';
-import type { TensorType } from '../base/type.ts';
+import type { DType, TensorType } from '../base/type.ts';
 import { opOf } from '../ops/index.ts';
 import type { Loops } from '../ops/op.ts';
 import { type Expr, type ExprOf, variable } from '../scalar/expr.ts';
@@ -21,6 +21,10 @@ export const probed = (loops: Loops, piece = 0): Expr =>
 
 export const isVar = (e: Expr | undefined, name: string): boolean =>
   e !== undefined && e.op === 'var' && e.name === name;
+
+/** The element type of a value outside of weights and caches: numbers of 16 bits are held in 32. */
+export const heldAs = (dtype: DType): DType =>
+  dtype === 'f16' || dtype === 'bf16' ? 'f32' : dtype;
 
 export const rowAxisOf = (type: TensorType): RowAxis | undefined => {
   const first = type.shape[0];

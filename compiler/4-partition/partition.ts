@@ -12,7 +12,7 @@ import {
   type ValueId,
   inputsOf,
 } from '../3-graph/graph.ts';
-import { factsOf, isWeightForm, rowAxisOf, sizeOf, widthOf } from './classify.ts';
+import { factsOf, heldAs, isWeightForm, rowAxisOf, sizeOf, widthOf } from './classify.ts';
 import { inParts, mostParts, partWidth, splitTokens } from './key-parts.ts';
 import { loopNumbers, planWeights } from './layouts.ts';
 import { canShare } from './sharing.ts';
@@ -96,7 +96,7 @@ export function partition(graph: Graph): Plan {
       name: `b${nextBuffer - 1}`,
       rows: rowAxisOf(type) ?? 't',
       width: widthOf(type),
-      dtype: type.dtype,
+      dtype: heldAs(type.dtype),
     };
     buffers.set(v, buffer);
     return buffer;

@@ -132,8 +132,9 @@ function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
       else if (tile.dtype === 'f64') view.setFloat64(address, v, true);
       else {
         const bytes = bytesOf[tile.dtype];
-        invariant(bytes === 4 || bytes === 1, 'stores of 32 or 8 bits');
+        invariant(bytes !== 8, 'stores of at most 32 bits');
         if (bytes === 1) view.setInt8(address, v);
+        else if (bytes === 2) view.setUint16(address, v, true);
         else view.setInt32(address, v, true);
       }
     });

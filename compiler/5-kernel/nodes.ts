@@ -2,7 +2,7 @@
 import { invariant, present } from '../base/invariant.ts';
 import type { Loops } from '../ops/op.ts';
 import type { ValueId } from '../3-graph/graph.ts';
-import { rowAxisOf, sizeOf } from '../4-partition/classify.ts';
+import { heldAs, rowAxisOf, sizeOf } from '../4-partition/classify.ts';
 import type { NodeFacts } from '../4-partition/plan.ts';
 import { type Expr, add, compare, int, load, num, select, variable } from '../scalar/expr.ts';
 import { children } from '../scalar/walk.ts';
@@ -19,7 +19,7 @@ import {
 import { type Stmt, scalarOf } from './kernel.ts';
 import { type Linear, addIndex, constantIndex, flatten, indexExpr, scaleIndex } from './linear.ts';
 import { type LoopAxis, reduceLoop, storeLoops } from './loops.ts';
-import { slotStart, rowOffset, stateTile } from './state-rows.ts';
+import { asEntry, rowOffset, slotStart, stateTile } from './state-rows.ts';
 import { loop, named, readRegister, registers, store, when } from './statements.ts';
 
 /**
@@ -215,7 +215,7 @@ function storeTarget(ctx: NodeContext, v: ValueId): Place {
 
 function scratchTarget(ctx: NodeContext, v: ValueId, share: Share): Place {
   const { frame } = ctx;
-  const { dtype } = typeOf(frame.plan, v);
+  const dtype = heldAs(typeOf(frame.plan, v).dtype);
   const tile = frame.builder.scratch('s', share.size, dtype);
   const hasRow = rowAxisOf(typeOf(frame.plan, v)) !== undefined;
   const local: Local = {
@@ -294,7 +294,7 @@ function emitAppend(ctx: NodeContext, facts: NodeFacts): Stmt[] {
     return {
       tile: tile.tile,
       index: add(base.ref, rowOffset(tile, state.spec.row, columns)),
-      value: element(frame, source, withRow(frame, source, columns)),
+      value: asEntry(tile, element(frame, source, withRow(frame, source, columns))),
     };
   });
   return [slot.stmt, base.stmt, ...stores];

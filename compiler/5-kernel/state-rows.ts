@@ -5,7 +5,7 @@
 import { present } from '../base/invariant.ts';
 import type { DType } from '../base/type.ts';
 import type { OpNode, ValueId } from '../3-graph/graph.ts';
-import { type Expr, add, div, half, int, load, mul, rem } from '../scalar/expr.ts';
+import { type Expr, add, div, half, int, load, mul, rem, toHalf } from '../scalar/expr.ts';
 import type { Builder } from './builder.ts';
 import type { LowerContext } from './context.ts';
 import { scalarOf } from './kernel.ts';
@@ -58,6 +58,10 @@ export function rowOffset(
   const head = scaleIndex(present(at[0]), blockEntries * width);
   return indexExpr(addIndex(head, flatten(at.slice(1), row.slice(1))));
 }
+
+/** What a state stores of a value. */
+export const asEntry = ({ dtype }: StateTile, value: Expr): Expr =>
+  dtype === 'f16' ? toHalf(value) : value;
 
 /** Elements of a state as f32, or whole numbers where it holds them. */
 export function entries({ tile, dtype }: StateTile, index: Expr, lanes = 1): Expr {

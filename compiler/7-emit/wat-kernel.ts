@@ -123,14 +123,21 @@ function emitStore(s: Emission, w: Writer, stmt: Extract<Stmt, { kind: 'store' }
   const at = addressText(s.context, stmt.tile, stmt.index);
   if (stmt.value.lanes > 1) {
     const bytes = bytesOf[tile.dtype];
-    invariant(bytes === 4 || bytes === 1, 'vectors of 32-bit or 8-bit elements');
     if (bytes === 4) {
       w.line(`(v128.store ${at} ${value})`);
       return;
     }
+    const zeros = '(v128.const i32x4 0 0 0 0)';
+    if (bytes === 2) {
+      // Raw bits of 16 each: what narrows saturates, which leaves them as they are.
+      const [offset, address] = splitOffset(at);
+      const narrow = `(i16x8.narrow_i32x4_u ${value} ${zeros})`;
+      w.line(`(v128.store64_lane ${offset}0 ${address} ${narrow})`);
+      return;
+    }
+    invariant(bytes === 1, 'vectors of 32-bit, 16-bit or 8-bit elements');
     // The lowest byte of each lane, side by side.
     const low = [0, 4, 8, 12, ...Array.from({ length: 12 }, () => 0)].join(' ');
-    const zeros = '(v128.const i32x4 0 0 0 0)';
     const word = `(i32x4.extract_lane 0 (i8x16.shuffle ${low} ${value} ${zeros}))`;
     w.line(`(i32.store ${at} ${word})`);
     return;
@@ -138,6 +145,12 @@ function emitStore(s: Emission, w: Writer, stmt: Extract<Stmt, { kind: 'store' }
   const type = tile.dtype === 'f32' || tile.dtype === 'f64' ? tile.dtype : 'i32';
   const narrow = bytesOf[tile.dtype] < 4 ? String(bytesOf[tile.dtype] * 8) : '';
   w.line(`(${type}.store${narrow} ${at} ${value})`);
+}
+
+/** `offset=n ` and the rest of an address: between them stands what else an instruction is told. */
+function splitOffset(at: string): readonly [string, string] {
+  const end = at.startsWith('offset=') ? at.indexOf(' ') + 1 : 0;
+  return [at.slice(0, end), at.slice(end)];
 }
 
 /** Loops test at the bottom, after one test whether to enter at all. */

@@ -1,7 +1,7 @@
 /** The paged cache and attention over it. */
 import { type Dim, constantDim, sameDim, showShape, symbol } from '../base/dim.ts';
 import { present } from '../base/invariant.ts';
-import type { TensorType } from '../base/type.ts';
+import { type DType, type TensorType, bytesOf } from '../base/type.ts';
 import { evaluateFn } from '../scalar/eval.ts';
 import { type ScalarFn, compare, num, variable } from '../scalar/expr.ts';
 import { onlineSoftmax } from '../scalar/monoid.ts';
@@ -15,6 +15,9 @@ import {
 } from './op.ts';
 import { array, number, sizeOf, wrongRank } from './shape.ts';
 
+/** Element types that caches hold. */
+const cachedTypes: readonly DType[] = ['f32', 'f16', 'i32'];
+
 const rowOf = (t: TensorType): number[] => t.shape.slice(1).map(number);
 
 export const cache = defineOp<NoAttrs>({
@@ -25,10 +28,10 @@ export const cache = defineOp<NoAttrs>({
   step: ['slot'],
   infer([x]) {
     const { dtype, shape } = present(x);
-    if (dtype !== 'f32' && dtype !== 'i32') {
+    if (!cachedTypes.includes(dtype)) {
       return {
         problem: 'type/element',
-        text: `cache: entries are f32 or i32, not ${dtype}`,
+        text: `cache: entries are ${cachedTypes.join(', ')}, not ${dtype}`,
         operands: [0],
       };
     }
@@ -38,7 +41,7 @@ export const cache = defineOp<NoAttrs>({
   cost: ([x]) => ({
     flops: 0,
     weightBytes: 0,
-    stateBytes: 4 * sizeOf(present(x).shape),
+    stateBytes: bytesOf[present(x).dtype] * sizeOf(present(x).shape),
     activationBytes: 0,
   }),
   evaluate([x], _, __, { step, state }, name) {
@@ -163,10 +166,10 @@ export const attend = defineOp<{
         operands: [0, 1],
       };
     }
-    const at = captured.findIndex((t) => t.dtype !== 'f32' && t.dtype !== 'i32');
+    const at = captured.findIndex((t) => !cachedTypes.includes(t.dtype));
     if (at >= 0) {
       const { dtype } = present(captured[at]);
-      const text = `attend: functions read f32 and i32, not ${dtype}`;
+      const text = `attend: functions read ${cachedTypes.join(', ')}, not ${dtype}`;
       return { problem: 'type/element', text, operands: [3 + at] };
     }
     if (!Number.isSafeInteger(top) || top < 0 || top > mostChosen) {
@@ -183,11 +186,11 @@ export const attend = defineOp<{
   cost([q, k, v], [y], _, keys) {
     const [tokens = 1, heads = 1, width = 1] = present(q).shape;
     const valueWidth = present(present(y).shape[2]);
-    const row = sizeOf(present(k).shape.slice(1)) + sizeOf(present(v).shape.slice(1));
+    const bytes = (x: TensorType<number>): number => bytesOf[x.dtype] * sizeOf(x.shape.slice(1));
     return {
       flops: 2 * tokens * heads * keys * (width + valueWidth),
       weightBytes: 0,
-      stateBytes: 4 * tokens * keys * row,
+      stateBytes: tokens * keys * (bytes(present(k)) + bytes(present(v))),
       activationBytes: 4 * (sizeOf(present(q).shape) + sizeOf(present(y).shape)),
     };
   },

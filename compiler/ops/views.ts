@@ -1,8 +1,9 @@
 /** Ops that change a shape or a type, not a value. */
 import { type Dim, productDim, sameDim, showShape } from '../base/dim.ts';
+import { halfOf, halfToFloat } from '../base/half.ts';
 import { present } from '../base/invariant.ts';
 import { type DType, type TensorType, bytesOf, isFloat } from '../base/type.ts';
-import { at, cast as castExpr, int, sub } from '../scalar/expr.ts';
+import { at, cast as castExpr, half, int, sub, toHalf } from '../scalar/expr.ts';
 import { type NoAttrs, defineOp, noCost } from './op.ts';
 import {
   array,
@@ -85,7 +86,7 @@ export const transpose = defineOp<NoAttrs>({
 });
 
 export const cast = defineOp<{ readonly to: string }>({
-  doc: 'The value under another element type; widening is exact.',
+  doc: 'The value under another element type; widening is exact, narrowing to f16 rounds to the nearest, ties to even.',
   operands: ['x'],
   results: ['y'],
   attrs: { to: { kind: 'text', doc: 'the element type' } },
@@ -98,6 +99,7 @@ export const cast = defineOp<{ readonly to: string }>({
   evaluate([x], [y]) {
     const { dtype } = present(y);
     const { shape, data } = present(x);
+    if (dtype === 'f16') return [{ shape, data: data.map((v) => halfToFloat(halfOf(v))) }];
     return [{ shape, data: isFloat(dtype) ? data : data.map(Math.trunc) }];
   },
   lower: ([x], outputs) => ({
@@ -110,7 +112,9 @@ export const cast = defineOp<{ readonly to: string }>({
             until: only(outputs).shape.at(-1) ?? 1,
             body: (index) => {
               const from = isFloat(present(x).dtype) ? 'f32' : 'i32';
-              return castExpr(at(0, index, from), isFloat(only(outputs).dtype) ? 'f32' : 'i32');
+              const { dtype } = only(outputs);
+              const value = castExpr(at(0, index, from), isFloat(dtype) ? 'f32' : 'i32');
+              return dtype === 'f16' && present(x).dtype !== 'f16' ? half(toHalf(value)) : value;
             },
           },
         ],

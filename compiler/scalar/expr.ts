@@ -202,7 +202,9 @@ export const bits = (a: Expr, dtype: ScalarType): Expr => ({
   lanes: a.lanes,
 });
 export const half = (a: Expr): Expr => ({ op: 'half', a, dtype: 'f32', lanes: a.lanes });
-export const toHalf = (a: Expr): Expr => ({ op: 'tohalf', a, dtype: 'i32', lanes: a.lanes });
+/** What came from 16 bits by rounding has them already. */
+export const toHalf = (a: Expr): Expr =>
+  a.op === 'half' && a.a.op === 'tohalf' ? a.a : { op: 'tohalf', a, dtype: 'i32', lanes: a.lanes };
 export const fma = (a: Expr, b: Expr, c: Expr): Expr => ({
   op: 'fma',
   a,

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compileGraph } from '../../compiler/compile.ts';
-import { type BoundModel, type Template, bind } from '../../compiler/index.ts';
+import { type BoundModel, type SheetSource, type Template, bind } from '../../compiler/index.ts';
 import { nameAt } from '../../compiler/2-model/model.ts';
 import type { Node } from '../../compiler/3-graph/graph.ts';
 import { makeRandom } from './random-checkpoint.ts';
@@ -42,7 +42,7 @@ export interface Built {
 }
 
 /** The block between projections of an embedding; its result is the model's. */
-export function build(c: Case, own = sizes): Built {
+export function build(c: Case, own = sizes, sheets: readonly SheetSource[] = []): Built {
   const { vocab, width, heads, kv, head } = own;
   const text = `variant(ids: i32[t]) -> [t, ${heads * head}] {
     weight table: [${vocab}, ${width}], wq: [${heads * head}, ${width}]
@@ -55,7 +55,7 @@ export function build(c: Case, own = sizes): Built {
     ${c.before ?? ''}
     return attention(q, k, v${c.inputs ?? ''}) as [t, ${heads * head}]
   }`;
-  const bound = bind(templateOf(text, [c.block], 'model'));
+  const bound = bind(templateOf(text, [c.block], 'model'), { sheets });
   const weights = randomWeights(bound, c.whole ?? {});
   const folder = temporaryFolder();
   writeCheckpoint(folder, weights);
@@ -149,17 +149,23 @@ export function softmax(scores: readonly (number | undefined)[], rest = -Infinit
   return parts.map((p) => p / total);
 }
 
-/** The model's rows for `ids` from row `first` on, by the formula; products are q.k without a scale. */
+/**
+ * The model's rows for `ids` from row `first` on, by the formula; products are q.k without a scale.
+ * `keep`: what a cache keeps of a row of keys or values.
+ */
 export function naive(
   weights: Weights,
   ids: readonly number[],
   formula: Formula,
   own = sizes,
   first = 0,
+  keep = (row: Float64Array): Float64Array => row,
 ): Float32Array[] {
   const { heads, kv, head } = own;
   const t = tokensOf(weights, ids);
-  const [q, k, v] = ['wq', 'wk', 'wv'].map((w) => t.project(w));
+  const [q, k, v] = ['wq', 'wk', 'wv'].map((w) =>
+    w === 'wq' ? t.project(w) : t.project(w).map(keep),
+  );
   return ids.slice(first).map((_, n) => {
     const i = first + n;
     const out = new Float32Array(heads * head);
