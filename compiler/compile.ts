@@ -9,7 +9,7 @@ import { renderAll } from './base/render.ts';
 import type { DType, TensorType } from './base/type.ts';
 import type { SheetSource } from './1-syntax/template.ts';
 import type { BoundModel } from './bound.ts';
-import { type BoundWeights, bindWeights } from './2-model/bind-weights.ts';
+import { type BoundWeights, bindWeights, storageMarks } from './2-model/bind-weights.ts';
 import { checkModel } from './2-model/check.ts';
 import { type NumbersTest, type Schemes, effectsOf, isCached, numericsOf, reportEffects } from './2-model/effects.ts'; // prettier-ignore
 import { type Model, nameAt } from './2-model/model.ts';
@@ -83,23 +83,26 @@ export interface Compiled extends Meaning {
 }
 
 /**
- * The checked model, its weights typed by its sheets, and what these say of every part. Throws
- * DiagnosticsError with every mistake found in the model; those of sheets are in `log`.
+ * The checked model, its weights typed by its sheets, and what these say of every part; layers that
+ * the checkpoint keeps otherwise than their neighbours are told apart. Throws DiagnosticsError with
+ * every mistake found in the model; those of sheets are in `log`.
  */
 function resolveModel(
   bound: BoundModel,
   more: readonly SheetSource[],
+  tensors: Checkpoint['tensors'] | undefined,
   log: Log,
 ): Pick<Meaning, 'model' | 'sheets'> & { readonly schemes?: Schemes } {
   const all = [...bound.sheets, ...more];
   const plain = checkModel(bound, log);
   if (!plain) throw failureOf(log);
-  if (all.length === 0) return { model: plain, sheets: [] };
+  const storage = tensors ? storageMarks(plain, tensors) : undefined;
+  if (all.length === 0 && !storage?.size) return { model: plain, sheets: [] };
   const sheets = resolveSheets(plain, all, log);
   checkPolicyFacts(plain, sheets, log);
   const effects = effectsOf(sheets);
   // A block taken as a model is elaborated in the whole, by its paths there.
-  const numerics = numericsOf(effects, bound.root?.path);
+  const numerics = numericsOf(effects, bound.root?.path, storage);
   if (numerics.marks.size === 0) return { model: plain, sheets };
   const model = checkModel(bound, log, undefined, numerics);
   if (!model) throw failureOf(log);
@@ -116,7 +119,7 @@ export function readSheets(
   checkpoint?: Pick<Checkpoint, 'tensors'>,
 ): Pick<Meaning, 'model' | 'sheets' | 'weights' | 'warnings'> {
   const log = makeLog();
-  const { model, sheets } = resolveModel(bound, more, log);
+  const { model, sheets } = resolveModel(bound, more, checkpoint?.tensors, log);
   if (log.failed) throw failureOf(log);
   const weights = checkpoint ? bindWeights(model, checkpoint.tensors, log) : undefined;
   if (log.failed) throw failureOf(log);
@@ -135,7 +138,12 @@ export function compileGraph(
     Partial<Pick<CompileOptions, 'target'>> = {},
 ): Meaning {
   const log = makeLog();
-  const { model, sheets, schemes } = resolveModel(bound, options.sheets ?? [], log);
+  const { model, sheets, schemes } = resolveModel(
+    bound,
+    options.sheets ?? [],
+    checkpoint?.tensors,
+    log,
+  );
   if (log.failed) throw failureOf(log);
   reportEffects(sheets, options.target === 'reference' ? () => true : hasKernel, log);
   const weights = checkpoint ? bindWeights(model, checkpoint.tensors, log) : undefined;

@@ -53,6 +53,45 @@ export function bindWeights(
   return { weights, unused: [...tensors.keys()].filter((n) => !used.has(n)) };
 }
 
+/**
+ * Texts by concrete path for weights whose layers a checkpoint keeps in different element types or
+ * schemes: layers with different ones are not the same.
+ */
+export function storageMarks(
+  model: Model,
+  tensors: ReadonlyMap<string, StoredTensor>,
+): ReadonlyMap<string, string> {
+  const alike = new Map<string, Map<string, string>>();
+  for (const { weight, count } of weightsOf(model.body)) {
+    const name = weight.path.replace(/\{\d+\+\d+i\}/g, '{}');
+    if (name === weight.path) continue;
+    const texts = alike.get(name) ?? new Map<string, string>();
+    alike.set(name, texts);
+    for (let i = 0; i < count; i++) {
+      const kept = sourcesOf(weight, i).map((source) => {
+        const found = nameIn(tensors, source);
+        return found === undefined ? 'nothing' : typeText(present(tensors.get(found)));
+      });
+      texts.set(nameAt(weight.path, i), [...new Set(kept)].join());
+    }
+  }
+  const mixed = [...alike.values()].filter((texts) => new Set(texts.values()).size > 1);
+  return new Map(mixed.flatMap((texts) => [...texts]));
+}
+
+const typeText = (t: StoredTensor): string => t.scheme?.name ?? t.dtype;
+
+/** The name in the checkpoint, without `.weight`: of each of a stack that it keeps one by one. */
+function sourcesOf(weight: WeightDecl, iteration: number): readonly string[] {
+  const source = nameAt(weight.source, iteration);
+  if (!source.includes('*')) return [source];
+  const length = constantDim(present(weight.type.shape[0])) ?? 0;
+  return Array.from({ length }, (_, e) => source.replace('*', String(e)));
+}
+
+const nameIn = (tensors: ReadonlyMap<string, StoredTensor>, source: string): string | undefined =>
+  [source, `${source}.weight`].find((n) => tensors.has(n));
+
 function bindOne(
   weight: WeightDecl,
   count: number,
@@ -65,18 +104,14 @@ function bindOne(
   const dtypes = new Set<string>();
   const schemes = new Set<QuantScheme | undefined>();
   for (let iteration = 0; iteration < count; iteration++) {
-    const source = nameAt(weight.source, iteration);
-    const stack = source.includes('*');
-    const sources = stack
-      ? Array.from({ length: shape[0] ?? 0 }, (_, e) => source.replace('*', String(e)))
-      : [source];
-    const expected = stack ? shape.slice(1) : shape;
+    const sources = sourcesOf(weight, iteration);
+    const expected = weight.source.includes('*') ? shape.slice(1) : shape;
     const own = sources.map((s) => find(weight, s, expected, tensors, log));
     if (own.some((n) => n === undefined)) return undefined;
     names.push(own.map((n) => present(n)));
     for (const n of own) {
       const t = present(tensors.get(present(n)));
-      types.add(t.scheme?.name ?? t.dtype);
+      types.add(typeText(t));
       dtypes.add(t.dtype);
       schemes.add(t.scheme);
     }
@@ -106,7 +141,7 @@ function find(
   tensors: ReadonlyMap<string, StoredTensor>,
   log: Log,
 ): string | undefined {
-  const name = [source, `${source}.weight`].find((n) => tensors.has(n));
+  const name = nameIn(tensors, source);
   const labels = [{ span: weight.span, text: 'this weight' }];
   if (name === undefined) {
     const nearest = nearestName(

@@ -100,8 +100,15 @@ export function effectsOf(sheets: ResolvedSheets): Effects {
   };
 }
 
-/** What tells layers apart, with paths of the whole that `root` is a part of. */
-export function numericsOf(effects: Effects, root: string | undefined): SheetNumerics {
+/**
+ * What tells layers apart, with paths of the whole that `root` is a part of: what sheets say, and how
+ * a checkpoint keeps weights (`storageMarks`).
+ */
+export function numericsOf(
+  effects: Effects,
+  root: string | undefined,
+  storage: ReadonlyMap<string, string> = new Map(),
+): SheetNumerics {
   const prefix = root === undefined ? '' : `${root}.`;
   const marks = new Map<string, string>();
   const texts = new Map<QuantScheme, string>();
@@ -121,6 +128,7 @@ export function numericsOf(effects: Effects, root: string | undefined): SheetNum
   }
   for (const [path, s] of effects.kv) mark(path, `kv ${textOf(s)}`);
   for (const [path, type] of effects.cached) mark(path, `kv ${type}`);
+  for (const [path, text] of storage) mark(path, `kept as ${text}`);
   const stored = new Map([...effects.stored].map(([path, type]) => [prefix + path, type]));
   return { stored, marks };
 }

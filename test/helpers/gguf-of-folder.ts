@@ -79,8 +79,15 @@ function packed(type: number, x: Float64Array, shape: readonly number[]): Uint8A
 const typeFor = (type: number, shape: readonly number[]): number =>
   shape.length === 2 && (shape[1] ?? 0) % (ggmlTypes.get(type)?.elements ?? 1) === 0 ? type : 0;
 
-/** Matrices in the type `type` (`enum ggml_type`) where their rows allow it, all else in F32. */
-export async function ggufOfFolder(folder: string, type: number): Promise<GgufFile> {
+/**
+ * Matrices in the type (`enum ggml_type`) that `type` says for their name in the file, where their
+ * rows allow it, all else in F32.
+ */
+export async function ggufOfFolder(
+  folder: string,
+  type: number | ((name: string) => number),
+): Promise<GgufFile> {
+  const typeOf = typeof type === 'number' ? (): number => type : type;
   const config = readJson(join(folder, 'config.json')) as Record<string, never>;
   const rope = (config['rope_parameters'] ?? {}) as Record<string, number | string>;
   const [modelType, heads, kv, head] = [config['model_type'], config['num_attention_heads'], config['num_key_value_heads'], config['head_dim']] as unknown as [string, number, number, number | undefined]; // prettier-ignore
@@ -101,11 +108,11 @@ export async function ggufOfFolder(folder: string, type: number): Promise<GgufFi
     const name = nameOf(theirs);
     const groups = /attn_q\./.test(name) ? heads : /attn_k\./.test(name) ? kv : 0;
     const own = arch === 'llama' && groups > 0 ? permuted(x, t.shape[0] ?? 0, groups) : x;
-    const as = name.includes('ffn_gate_inp') ? 0 : typeFor(type, t.shape);
+    const as = name.includes('ffn_gate_inp') ? 0 : typeFor(typeOf(name), t.shape);
     out.push({ name, type: as, shape: t.shape, bytes: packed(as, own, t.shape) });
   }
   for (const [name, { shape, parts }] of stacks) {
-    const as = typeFor(type, shape);
+    const as = typeFor(typeOf(name), shape);
     const bytes = Buffer.concat(parts.map((x) => packed(as, x, shape)));
     out.push({ name, type: as, shape: [parts.length, ...shape], bytes });
   }

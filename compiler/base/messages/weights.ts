@@ -15,6 +15,6 @@ export const weights = {
   ),
   'weight/mixed': message<{ name: string; first: string; other: string }>(
     ({ name, first, other }) => `weights ${name} are stored as ${first} and as ${other}`,
-    'layers of one loop need one element type',
+    'the matrices of a stack need one element type',
   ),
 } as const;
