@@ -120,8 +120,10 @@ export async function tokenizerOf(files: BundleFiles): Promise<Tokenizer | undef
   if (!tokenizer) return undefined;
   const text = async (path: string | undefined): Promise<string | undefined> =>
     path === undefined ? undefined : new TextDecoder().decode(await files.read(path));
+  const { vocabulary } = tokenizer;
   return makeTokenizer({
-    tokenizer: (await text(tokenizer.file)) ?? '',
+    tokenizer: (await text(tokenizer.rules ?? tokenizer.file)) ?? '',
+    vocabulary: vocabulary === undefined ? undefined : await files.read(vocabulary),
     config: await text(tokenizer.config),
     chatTemplate: await text(tokenizer.chatTemplate),
     bos: model.bos,

@@ -57,6 +57,9 @@ export interface Manifest {
     readonly file: string;
     readonly config?: string;
     readonly chatTemplate?: string;
+    /** The same without tokens and merges, and these as arrays (`vocabularyHeader`): both or neither. */
+    readonly rules?: string;
+    readonly vocabulary?: string;
   };
   /** Floating-point operations and bytes of one decoded token, as the cost model sums them. */
   readonly cost: { readonly flopsPerToken: number; readonly weightBytesPerToken: number };
@@ -108,6 +111,13 @@ export interface NativeProgram extends StepSizes {
     readonly isa: (typeof nativeIsas)[number];
   }[];
 }
+
+/**
+ * A vocabulary as a file, little-endian u32 words: magic, version, tokens n, merges m, bytes of text;
+ * n + 1 offsets into the text (equal ones: no such id); m times the ids of left, right and merged token,
+ * in the order of their ranks; then the text of all tokens, UTF-8.
+ */
+export const vocabularyHeader = { words: 5, magic: 0x56474f43, version: 1 } as const;
 
 /**
  * The control block, word by word: u32 words at address 0 of a wasm program's memory, 64-bit words

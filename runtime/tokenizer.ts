@@ -1,6 +1,7 @@
 /** Text to ids and back, by the bundle's tokenizer.json. */
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { BundleError, InputError } from './errors.ts';
+import { type Vocabulary, openVocabulary } from './vocabulary.ts';
 
 export interface Message {
   readonly role: string;
@@ -19,6 +20,8 @@ export interface Tokenizer {
 
 interface TokenizerFiles {
   readonly tokenizer: string;
+  /** Tokens and merges, where `tokenizer` has none. */
+  readonly vocabulary?: Uint8Array | undefined;
   readonly config: string | undefined;
   readonly chatTemplate: string | undefined;
   readonly bos: number | undefined;
@@ -29,6 +32,7 @@ export function makeTokenizer(files: TokenizerFiles): Tokenizer {
   const config =
     files.config === undefined ? {} : parseObject('the tokenizer config', files.config);
   const inner = open(json, config);
+  if (files.vocabulary) giveVocabulary(inner, openVocabulary(files.vocabulary));
   const addsBos = config['add_bos_token'] === true;
   const decode = (ids: readonly number[]): string =>
     ids.length === 0
@@ -70,6 +74,47 @@ function open(json: object, config: object): HuggingFaceTokenizer {
       `the tokenizer cannot be read: ${String(e).slice(0, 200)}`,
     );
   }
+}
+
+/** Words whose tokens are kept, for most words come again. */
+const keptWords = 10_000;
+
+/** What the package's tokenizer keeps of byte-pair encoding, as far as it is replaced. */
+interface BytePairModel {
+  readonly tokens_to_ids: Map<string, number>;
+  vocab: string[];
+  unk_token_id?: number | undefined;
+  readonly unk_token?: string | null;
+  bpe(word: string): string[];
+}
+
+/** Puts a vocabulary behind a tokenizer that has none but the tokens added to it. */
+function giveVocabulary(tokenizer: HuggingFaceTokenizer, vocabulary: Vocabulary): void {
+  const model: BytePairModel | null = tokenizer.model;
+  if (typeof model?.bpe !== 'function') {
+    throw new BundleError('bundle/tokenizer', 'the tokenizer has a vocabulary of another kind');
+  }
+  const added = model.tokens_to_ids;
+  const addedId = added.get.bind(added);
+  added.get = (text) => addedId(text) ?? vocabulary.idOf(text);
+  added.has = (text) => added.get(text) !== undefined;
+  model.unk_token_id =
+    typeof model.unk_token === 'string' ? vocabulary.idOf(model.unk_token) : undefined;
+  model.vocab = new Proxy(model.vocab, {
+    get(texts, key) {
+      const own: unknown = Reflect.get(texts, key);
+      return own === undefined && typeof key === 'string' ? vocabulary.textOf(Number(key)) : own;
+    },
+  });
+  const words = new Map<string, string[]>();
+  model.bpe = (word) => {
+    const known = words.get(word);
+    if (known) return known;
+    const tokens = vocabulary.split(word);
+    if (words.size === keptWords) words.clear();
+    if (word.length < 256) words.set(word, tokens);
+    return tokens;
+  };
 }
 
 function parseObject(what: string, text: string): Readonly<Record<string, unknown>> {

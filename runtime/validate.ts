@@ -123,7 +123,15 @@ const manifest = object({
     ),
   }),
   programs: object({ wasm: optional(wasmProgram), native: optional(nativeProgram) }),
-  tokenizer: optional(object({ file, config: optional(file), chatTemplate: optional(file) })),
+  tokenizer: optional(
+    object({
+      file,
+      config: optional(file),
+      chatTemplate: optional(file),
+      rules: optional(file),
+      vocabulary: optional(file),
+    }),
+  ),
   cost: object({ flopsPerToken: amount, weightBytesPerToken: amount }),
 });
 
@@ -168,10 +176,10 @@ function checkTogether(m: Manifest): void {
     ...m.weights.shards.map((s) => s.file),
     ...(m.programs.wasm?.variants.map((v) => v.file) ?? []),
     ...(m.programs.native?.variants.map((v) => v.file) ?? []),
-    ...[m.tokenizer?.file, m.tokenizer?.config, m.tokenizer?.chatTemplate].filter(
-      (f) => f !== undefined,
-    ),
+    ...filesOf(m.tokenizer ?? {}),
   ];
+  if ((m.tokenizer?.rules === undefined) !== (m.tokenizer?.vocabulary === undefined))
+    fail('tokenizer.vocabulary', 'one beside rules, and none without');
   for (const f of named)
     if (!Object.hasOwn(m.files, f)) fail(`files.${f}`, 'an entry for a file that is used');
   let end = 0;
@@ -195,6 +203,9 @@ function checkTogether(m: Manifest): void {
   checkSizes('programs.native', native, m.model.vocab);
   checkVariants(native);
 }
+
+const filesOf = (files: Readonly<Record<string, string | undefined>>): readonly string[] =>
+  Object.values(files).filter((f) => f !== undefined);
 
 function checkSizes(path: Path, p: StepSizes, vocab: number): void {
   if (p.output.width !== vocab) fail(`${path}.output.width`, `${vocab}, the vocabulary`);

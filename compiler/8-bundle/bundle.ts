@@ -13,6 +13,7 @@ import { packedBytes } from '../5-kernel/packed.ts';
 import { type Checkpoint, readCompanion } from './checkpoint.ts';
 import { type Files, joinFile } from './files.ts';
 import { type NativePrograms, type WriteOptions, writeNative, writeWasm } from './programs.ts';
+import { splitTokenizer } from './vocabulary.ts';
 import { page, streamWeights } from './weights.ts';
 
 /** What a bundle takes from beside the model. */
@@ -176,14 +177,22 @@ async function copyTokenizer(
     const bytes = await readCompanion(files, checkpoint, name);
     return bytes && put(name, bytes);
   };
-  const file = await copy('tokenizer.json');
-  if (file === undefined) return undefined;
+  const bytes = await readCompanion(files, checkpoint, 'tokenizer.json');
+  if (bytes === undefined) return undefined;
+  const file = await put('tokenizer.json', bytes);
+  const split = splitTokenizer(new TextDecoder().decode(bytes));
   const config = await copy('tokenizer_config.json');
   const chatTemplate = await copy('chat_template.jinja');
   return {
     file,
     ...(config === undefined ? {} : { config }),
     ...(chatTemplate === undefined ? {} : { chatTemplate }),
+    ...(split === undefined
+      ? {}
+      : {
+          rules: await put('tokenizer.rules.json', new TextEncoder().encode(split.rules)),
+          vocabulary: await put('vocabulary.bin', split.vocabulary),
+        }),
   };
 }
 
