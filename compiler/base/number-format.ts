@@ -30,6 +30,11 @@ export const e4m3Format: NumberFormat = { ...float(4, 3), fn: true } as NumberFo
 /** E8M0: the scale of MX formats. */
 export const e8m0Format: NumberFormat = { kind: 'power', bits: 8, bias: 127 };
 
+/** Exact powers of two: `**` takes as long as all else here together. */
+const lowestPower = -1100;
+const powers = Float64Array.from({ length: 2200 }, (_, i) => 2 ** (i + lowestPower));
+const pow2 = (e: number): number => powers[e - lowestPower] ?? 2 ** e;
+
 export function bitsOf(f: NumberFormat): number {
   switch (f.kind) {
     case 'uint':
@@ -50,24 +55,24 @@ export function valueOf(f: NumberFormat, code: number): number {
     case 'uint':
       return code;
     case 'int':
-      return code >= 2 ** (f.bits - 1) ? code - 2 ** f.bits : code;
+      return code >= pow2(f.bits - 1) ? code - pow2(f.bits) : code;
     case 'power':
-      return 2 ** (code - f.bias);
+      return pow2(code - f.bias);
     case 'table':
       return f.values[code] ?? NaN;
     case 'float': {
-      const steps = 2 ** f.mantissa;
-      const sign = f.signed && code >= 2 ** (f.exponent + f.mantissa) ? -1 : 1;
-      const rest = code % 2 ** (f.exponent + f.mantissa);
+      const steps = pow2(f.mantissa);
+      const sign = f.signed && code >= pow2(f.exponent + f.mantissa) ? -1 : 1;
+      const rest = code % pow2(f.exponent + f.mantissa);
       const e = Math.floor(rest / steps);
       const m = rest % steps;
-      const bias = 2 ** (f.exponent - 1) - 1;
-      if (e === 2 ** f.exponent - 1) {
+      const bias = pow2(f.exponent - 1) - 1;
+      if (e === pow2(f.exponent) - 1) {
         if (f.fn !== true) return m === 0 ? sign * Infinity : NaN;
         if (m === steps - 1) return NaN;
       }
-      if (e === 0) return sign * m * 2 ** (1 - bias - f.mantissa);
-      return sign * (1 + m / steps) * 2 ** (e - bias);
+      if (e === 0) return sign * m * pow2(1 - bias - f.mantissa);
+      return sign * (1 + m / steps) * pow2(e - bias);
     }
     default:
       return unreachable(f);
@@ -78,16 +83,16 @@ export function valueOf(f: NumberFormat, code: number): number {
 export function largestOf(f: NumberFormat): number {
   switch (f.kind) {
     case 'uint':
-      return 2 ** f.bits - 1;
+      return pow2(f.bits) - 1;
     case 'int':
-      return 2 ** (f.bits - 1) - 1;
+      return pow2(f.bits - 1) - 1;
     case 'power':
-      return 2 ** (2 ** f.bits - 2 - f.bias);
+      return pow2(pow2(f.bits) - 2 - f.bias);
     case 'table':
       return Math.max(...f.values);
     case 'float': {
-      const top = 2 ** (f.exponent + f.mantissa) - 1;
-      return valueOf(f, f.fn === true ? top - 1 : top - 2 ** f.mantissa);
+      const top = pow2(f.exponent + f.mantissa) - 1;
+      return valueOf(f, f.fn === true ? top - 1 : top - pow2(f.mantissa));
     }
     default:
       return unreachable(f);
@@ -100,13 +105,13 @@ export function codeOf(f: NumberFormat, value: number): number {
   switch (f.kind) {
     case 'uint':
     case 'int': {
-      const [least, most] = f.kind === 'uint' ? [0, 2 ** f.bits - 1] : [-(2 ** (f.bits - 1)), 2 ** (f.bits - 1) - 1]; // prettier-ignore
+      const [least, most] = f.kind === 'uint' ? [0, pow2(f.bits) - 1] : [-(pow2(f.bits - 1)), pow2(f.bits - 1) - 1]; // prettier-ignore
       const whole = Math.min(most, Math.max(least, roundEven(value)));
-      return whole < 0 ? whole + 2 ** f.bits : whole;
+      return whole < 0 ? whole + pow2(f.bits) : whole;
     }
     case 'power': {
       const e = value > 0 ? Math.round(Math.log2(value)) + f.bias : 0;
-      return Math.min(2 ** f.bits - 2, Math.max(0, e));
+      return Math.min(pow2(f.bits) - 2, Math.max(0, e));
     }
     case 'table': {
       let best = 0;
@@ -116,14 +121,14 @@ export function codeOf(f: NumberFormat, value: number): number {
       return best;
     }
     case 'float': {
-      const sign = value < 0 || Object.is(value, -0) ? 2 ** (f.exponent + f.mantissa) : 0;
+      const sign = value < 0 || Object.is(value, -0) ? pow2(f.exponent + f.mantissa) : 0;
       if (sign > 0 && !f.signed) return 0;
       const size = Math.min(Math.abs(value), largestOf(f));
-      const bias = 2 ** (f.exponent - 1) - 1;
+      const bias = pow2(f.exponent - 1) - 1;
       const e = size === 0 ? 1 - bias : Math.max(Math.floor(Math.log2(size)), 1 - bias);
-      const m = roundEven(size / 2 ** (e - f.mantissa));
+      const m = roundEven(size / pow2(e - f.mantissa));
       // Below one unit of the leading bit it is subnormal; a carry makes the next exponent.
-      const code = (e + bias - 1) * 2 ** f.mantissa + m;
+      const code = (e + bias - 1) * pow2(f.mantissa) + m;
       return sign + code;
     }
     default:

@@ -1,7 +1,24 @@
 /** Schemes at work: stored bits to values, values to stored bits, for any scheme alike. */
-import { bitsOf, codeOf, largestOf, roundEven, valueOf } from '../base/number-format.ts';
-import { type Field, type Level, type QuantScheme, levelsOf } from '../base/scheme.ts';
+import { present } from '../base/invariant.ts';
+import {
+  type NumberFormat,
+  bitsOf,
+  codeOf,
+  largestOf,
+  roundEven,
+  valueOf,
+} from '../base/number-format.ts';
+import { type Field, type Group, type Level, type QuantScheme, levelsOf } from '../base/scheme.ts';
 import { type MatrixSize, type Stores, bitAlong, gatherOf, stretchOf } from './gather.ts';
+import {
+  type Ranges,
+  type Spread,
+  at,
+  eachPair,
+  productRow,
+  rangesOf,
+  spreadOf,
+} from './spread.ts';
 
 /** Bit in the store of the first bit of a piece, for element (n, k). */
 function bitAt(piece: Field['pieces'][number], n: number, k: number, size: MatrixSize): number {
@@ -31,6 +48,14 @@ function writeCode(
   }
 }
 
+/** Values of codes; those of few bits are looked up. */
+function valuesOf(format: NumberFormat): (code: number) => number {
+  const bits = bitsOf(format);
+  if (bits > 8) return (code) => valueOf(format, code >>> 0);
+  const table = Float64Array.from({ length: 2 ** bits }, (_, code) => valueOf(format, code));
+  return (code) => table[code] ?? 0;
+}
+
 /** Calls back with each column of a row, columns rising, and the number there. */
 type RowReader = (n: number, visit: (k: number, value: number) => void) => void;
 
@@ -50,8 +75,7 @@ function rowReader(field: Field, stores: Stores, size: MatrixSize, group: number
   }));
   const gather = gatherOf(field, stores, size, stretch, cells);
   const codes = new Int32Array(together * groups);
-  const { format } = field;
-  const table = bits <= 8 ? Float64Array.from({ length: 2 ** bits }, (_, c) => valueOf(format, c)) : undefined; // prettier-ignore
+  const valueAt = valuesOf(field.format);
   let held = -1;
   return (n, visit) => {
     const first = n - (n % together);
@@ -63,8 +87,7 @@ function rowReader(field: Field, stores: Stores, size: MatrixSize, group: number
     }
     const own = (n - first) * groups;
     for (let i = 0; i < groups; i++) {
-      const code = codes[own + i] ?? 0;
-      const value = table ? (table[code] ?? 0) : valueOf(format, code >>> 0);
+      const value = valueAt(codes[own + i] ?? 0);
       const end = Math.min((i + 1) * group, size.k);
       for (let k = i * group; k < end; k++) visit(k, value);
     }
@@ -124,82 +147,66 @@ export function packMatrix(
   return stores;
 }
 
+/** Codes, and each level's numbers; those of an integer zero are what is subtracted. */
+interface Nearest {
+  readonly codes: Int32Array;
+  readonly levels: ReadonlyMap<Level, Spread>;
+}
+
 /**
  * Round to nearest: each scale from the elements that share it, hierarchies from the inside out
  * (a level's codes are the ratios of its groups' scales to the one around them). The result of a
  * matrix is a function of its elements and the scheme alone.
  */
 export function quantiseMatrix(scheme: QuantScheme, x: Float64Array, size: MatrixSize): Quantised {
-  const inner = scheme.scales.at(-1);
+  const { codes, levels } = nearest(scheme, x, size);
   const { zero } = scheme;
-  const highest = largestOf(scheme.codes.format);
-  const lowest = leastOf(scheme);
-  const low = zero.kind === 'minimum';
-  const shifted = zero.kind === 'integer';
-  const found = new Map<string, GroupRange>();
-  const key = (l: Level | undefined, n: number, k: number): string =>
-    `${l && l.group.n > 0 ? Math.floor(n / l.group.n) : 0} ${l && l.group.k > 0 ? Math.floor(k / l.group.k) : 0}`;
-  each(size, (n, k, i) => {
-    const own = key(inner, n, k);
-    const v = x[i] ?? 0;
-    const had = found.get(own) ?? { least: Infinity, most: -Infinity, signed: 0 };
-    found.set(own, {
-      least: Math.min(had.least, v),
-      most: Math.max(had.most, v),
-      signed: Math.abs(v) > Math.abs(had.signed) ? v : had.signed,
-    });
-  });
-  const ranged = low || shifted;
-  const wanted = new Map<string, number>();
-  const minima = new Map<string, number>();
-  for (const [own, g] of found) {
-    const bottom = Math.min(0, g.least);
-    const top = Math.max(0, g.most);
-    wanted.set(own, ranged ? (top - bottom) / (highest - lowest) : scaleOf(scheme, g));
-    minima.set(own, -bottom);
-  }
-  const scale = hierarchy(scheme.scales, wanted, key, size);
-  const minimum = low ? hierarchy(zero.levels, minima, key, size) : undefined;
-  const zeros = new Map<string, number>();
-  const total = (levels: readonly Level[], values: Hierarchy, n: number, k: number): number =>
-    levels.reduce((p, l) => p * values(l, n, k), 1);
-  const codes = new Int32Array(size.n * size.k);
-  each(size, (n, k, i) => {
-    const s =
-      scheme.against === 'found'
-        ? (wanted.get(key(inner, n, k)) ?? 0)
-        : total(scheme.scales, scale, n, k);
-    const m = low && minimum ? total(zero.levels, minimum, n, k) : 0;
-    let z = 0;
-    if (shifted) {
-      const own = key(inner, n, k);
-      z = zeros.get(own) ?? (s === 0 ? 0 : roundEven((minima.get(own) ?? 0) / s) + lowest);
-      zeros.set(own, z);
-    }
-    const real = s === 0 ? 0 : ((x[i] ?? 0) + m) / s + z - scheme.offset;
-    codes[i] = roundedCode(scheme, real);
-  });
   return {
     codes,
     level(l, n, k) {
-      if (zero.kind === 'integer' && l === zero.field) {
-        return (zeros.get(key(inner, n, k)) ?? 0) - zero.add;
-      }
-      return zero.kind === 'minimum' && minimum && zero.levels.includes(l)
-        ? minimum(l, n, k)
-        : scale(l, n, k);
+      const spread = levels.get(l);
+      const value = spread ? at(spread, n, k) : 0;
+      return zero.kind === 'integer' && l === zero.field ? value - zero.add : value;
     },
   };
 }
 
-interface GroupRange {
-  readonly least: number;
-  readonly most: number;
-  /** The element of the largest magnitude. */
-  readonly signed: number;
+function nearest(scheme: QuantScheme, x: Float64Array, size: MatrixSize): Nearest {
+  const { zero, against, offset } = scheme;
+  const group = scheme.scales.at(-1)?.group ?? { n: 0, k: 0 };
+  const ranges = rangesOf(group, x, size);
+  const wanted = wantedScales(scheme, ranges);
+  const levels = new Map(hierarchy(scheme.scales, wanted, size));
+  if (zero.kind === 'minimum') {
+    const own = zero.levels.at(-1)?.group ?? { n: 0, k: 0 };
+    const { least } = same(own, group) ? ranges : rangesOf(own, x, size);
+    const minima = { ...least, values: least.values.map((v) => -v) };
+    for (const [l, spread] of hierarchy(zero.levels, minima, size)) levels.set(l, spread);
+  }
+  const spreads = (of: readonly Level[]): readonly Spread[] =>
+    of.map((l) => present(levels.get(l)));
+  const scales = against === 'found' ? [wanted] : spreads(scheme.scales);
+  if (zero.kind === 'integer') levels.set(zero.field, zerosOf(scheme, ranges.least, scales));
+  const minima = zero.kind === 'minimum' ? spreads(zero.levels) : undefined;
+  const zeros = zero.kind === 'integer' ? spreads([zero.field]) : undefined;
+  const code = coderOf(scheme);
+  const codes = new Int32Array(size.n * size.k);
+  const row = (): Float64Array => new Float64Array(size.k);
+  const [scale, low, shift] = [row(), row(), row()];
+  for (let n = 0; n < size.n; n++) {
+    productRow(scale, scales, n);
+    if (minima) productRow(low, minima, n);
+    if (zeros) productRow(shift, zeros, n);
+    for (let k = 0; k < size.k; k++) {
+      const i = n * size.k + k;
+      const s = scale[k] ?? 0;
+      codes[i] = code(s === 0 ? 0 : ((x[i] ?? 0) + (low[k] ?? 0)) / s + (shift[k] ?? 0) - offset);
+    }
+  }
+  return { codes, levels };
 }
 
-type Hierarchy = (level: Level, n: number, k: number) => number;
+const same = (a: Group, b: Group): boolean => a.n === b.n && a.k === b.k;
 
 /** The lowest value of code + offset. */
 const leastOf = ({ codes, offset }: QuantScheme): number => {
@@ -208,14 +215,25 @@ const leastOf = ({ codes, offset }: QuantScheme): number => {
   return f.kind === 'int' ? offset - 2 ** (f.bits - 1) : offset - largestOf(f);
 };
 
-function scaleOf(scheme: QuantScheme, g: GroupRange): number {
+/** The scales that fit best, before any is rounded to what its format keeps. */
+function wantedScales(scheme: QuantScheme, { least, most, signed }: Ranges): Spread {
+  const steps = largestOf(scheme.codes.format) - leastOf(scheme);
+  const values =
+    scheme.zero.kind === 'none'
+      ? signed.values.map((v) => scaleOf(scheme, v))
+      : least.values.map((low, i) => ((most.values[i] ?? 0) - low) / steps);
+  return { ...signed, values };
+}
+
+/** `signed`: the element of the largest magnitude. */
+function scaleOf(scheme: QuantScheme, signed: number): number {
   const most = largestOf(scheme.codes.format) + scheme.offset;
-  const largest = Math.abs(g.signed);
+  const largest = Math.abs(signed);
   switch (scheme.fit) {
     case 'largest':
       return largest / most;
     case 'signed':
-      return g.signed / leastOf(scheme);
+      return signed / leastOf(scheme);
     case 'power':
       return largest === 0
         ? 0
@@ -223,58 +241,67 @@ function scaleOf(scheme: QuantScheme, g: GroupRange): number {
   }
 }
 
-/** Scales of all levels whose product comes near the wanted one of each innermost group. */
+/** What an integer zero subtracts, for the groups of the innermost scale. */
+function zerosOf(scheme: QuantScheme, least: Spread, scales: readonly Spread[]): Spread {
+  const lowest = leastOf(scheme);
+  const values = least.values.map((v, i) => {
+    const [n, k] = [Math.floor(i / least.columns) * least.group.n, (i % least.columns) * least.group.k]; // prettier-ignore
+    const s = scales.reduce((p, spread) => p * at(spread, n, k), 1);
+    return s === 0 ? 0 : roundEven(-v / s) + lowest;
+  });
+  return { ...least, values };
+}
+
+/**
+ * Scales of all levels whose product comes near the wanted one of each group of the innermost level.
+ */
 function hierarchy(
   levels: readonly Level[],
-  wanted: ReadonlyMap<string, number>,
-  key: (l: Level | undefined, n: number, k: number) => string,
+  wanted: Spread,
   size: MatrixSize,
-): Hierarchy {
-  const inner = levels.at(-1);
-  const stored = new Map<Level, Map<string, number>>();
-  const left = new Map(wanted);
-  for (const l of levels) {
-    const own = new Map<string, number>();
-    if (l !== inner) {
-      const [steps, outer] = [
-        largestOf(levels[levels.indexOf(l) + 1]?.format ?? l.format),
-        new Map<string, number>(),
-      ];
-      each(size, (n, k) => {
-        const at = key(l, n, k);
-        outer.set(at, Math.max(outer.get(at) ?? 0, Math.abs(left.get(key(inner, n, k)) ?? 0)));
-      });
-      for (const [at, most] of outer) own.set(at, stays(l, most / steps));
-      const divided = new Map<string, number>();
-      each(size, (n, k) => {
-        const [at, by] = [key(inner, n, k), own.get(key(l, n, k)) ?? 0];
-        divided.set(at, by === 0 ? 0 : (left.get(at) ?? 0) / by);
-      });
-      divided.forEach((v, at) => left.set(at, v));
-    } else {
-      for (const [at, v] of left) own.set(at, stays(l, v));
-    }
-    stored.set(l, own);
-  }
-  return (l, n, k) => stored.get(l)?.get(key(l, n, k)) ?? 0;
+): readonly (readonly [Level, Spread])[] {
+  const left = Float64Array.from(wanted.values);
+  return levels.map((l, i) => {
+    const next = levels[i + 1];
+    if (!next) return [l, { ...wanted, values: left.map((v) => stays(l, v)) }];
+    const own = spreadOf(l.group, size);
+    eachPair(own, wanted, size, (to, from) => {
+      own.values[to] = Math.max(own.values[to] ?? 0, Math.abs(left[from] ?? 0));
+    });
+    const steps = largestOf(next.format);
+    own.values.forEach((most, g) => (own.values[g] = stays(l, most / steps)));
+    const divided = new Float64Array(left.length);
+    eachPair(own, wanted, size, (by, from) => {
+      const outer = own.values[by] ?? 0;
+      divided[from] = outer === 0 ? 0 : (left[from] ?? 0) / outer;
+    });
+    left.set(divided);
+    return [l, own];
+  });
 }
 
 /** The value as the level's format keeps it. */
 const stays = (l: Level, v: number): number => valueOf(l.format, codeOf(l.format, v));
 
-function roundedCode({ codes: { format }, rounding }: QuantScheme, real: number): number {
-  if (format.kind !== 'uint' && format.kind !== 'int') return codeOf(format, real);
-  if (rounding === 'even') return codeOf(format, real);
-  const whole = rounding === 'up' ? Math.floor(real + 0.5) : Math.sign(real) * Math.floor(Math.abs(real) + 0.5); // prettier-ignore
-  return codeOf(format, whole);
-}
-
-function each(
-  { n: rows, k: columns }: MatrixSize,
-  visit: (n: number, k: number, i: number) => void,
-): void {
-  // prettier-ignore
-  for (let n = 0; n < rows; n++) for (let k = 0; k < columns; k++) visit(n, k, n * columns + k);
+/** Codes of numbers, rounded as the scheme says. */
+function coderOf({ codes: { format }, rounding }: QuantScheme): (real: number) => number {
+  if (format.kind !== 'uint' && format.kind !== 'int') return (real) => codeOf(format, real);
+  const below = format.kind === 'int' ? 2 ** (format.bits - 1) : 0;
+  const most = largestOf(format);
+  const all = 2 ** format.bits;
+  const coded = (whole: number): number => {
+    if (Number.isNaN(whole)) return 0;
+    const inside = Math.min(most, Math.max(-below, whole));
+    return inside < 0 ? inside + all : inside;
+  };
+  switch (rounding) {
+    case 'even':
+      return (real) => coded(roundEven(real));
+    case 'up':
+      return (real) => coded(Math.floor(real + 0.5));
+    case 'away':
+      return (real) => coded(Math.sign(real) * Math.floor(Math.abs(real) + 0.5));
+  }
 }
 
 /** The matrix that is left of `x` when it was stored in the scheme: what quantising means. */
@@ -283,14 +310,26 @@ export function throughScheme(
   x: Float64Array,
   size: MatrixSize,
 ): Float64Array {
-  const q = quantiseMatrix(scheme, x, size);
-  const { zero, codes, offset, scales } = scheme;
+  const { codes, levels } = nearest(scheme, x, size);
+  const { zero, offset } = scheme;
+  const spreads = (of: readonly Level[]): readonly Spread[] =>
+    of.map((l) => present(levels.get(l)));
+  const scales = spreads(scheme.scales);
+  const zeros = zero.kind === 'integer' ? spreads([zero.field]) : undefined;
+  const minima = zero.kind === 'minimum' ? spreads(zero.levels) : undefined;
+  const value = valuesOf(scheme.codes.format);
   const out = new Float64Array(x.length);
-  each(size, (n, k, i) => {
-    const scale = scales.reduce((p, l) => p * q.level(l, n, k), 1);
-    const shift = zero.kind === 'integer' ? q.level(zero.field, n, k) + zero.add : 0;
-    const low = zero.kind === 'minimum' ? zero.levels.reduce((p, l) => p * q.level(l, n, k), 1) : 0;
-    out[i] = scale * (valueOf(codes.format, q.codes[i] ?? 0) + offset - shift) - low;
-  });
+  const row = (): Float64Array => new Float64Array(size.k);
+  const [scale, low, shift] = [row(), row(), row()];
+  for (let n = 0; n < size.n; n++) {
+    productRow(scale, scales, n);
+    if (minima) productRow(low, minima, n);
+    if (zeros) productRow(shift, zeros, n);
+    for (let k = 0; k < size.k; k++) {
+      const i = n * size.k + k;
+      const code = value(codes[i] ?? 0) + offset - (shift[k] ?? 0);
+      out[i] = (scale[k] ?? 0) * code - (low[k] ?? 0);
+    }
+  }
   return out;
 }
