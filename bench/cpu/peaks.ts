@@ -27,7 +27,7 @@ export async function startPeak(
   const ask = async (): Promise<Readonly<Record<string, unknown>>> => {
     // A process a thread, all at the same time.
     const one = async (): Promise<ReadonlyMap<string, number>> => {
-      const { stdout } = await run(program, [...args, '0.8']);
+      const { stdout } = await run(program, [...args, '1']);
       return new Map(stdout.trim().split('\n').map(parseLine));
     };
     const all = await Promise.all(Array.from({ length: threads }, one));
