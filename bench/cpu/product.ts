@@ -13,7 +13,17 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import ts from 'typescript';
+import { nativeVariants, variantName } from '../../compiler/7-emit/native.ts';
 import { type Tools, type TargetName, root } from './tools.ts';
+
+/** Native code for this machine alone: the bundle does not travel. */
+function ownVariants(): string {
+  const os = { linux: 'linux', darwin: 'macos', win32: 'windows' }[String(process.platform)];
+  const own = nativeVariants.filter(
+    (v) => v.os === os && (v.isa === 'arm64') === (process.arch === 'arm64'),
+  );
+  return own.map(variantName).join(',');
+}
 
 const textsUnder = (folder: string): readonly string[] =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
@@ -82,9 +92,10 @@ export async function bundleOf(gguf: string, target: TargetName, tools: Tools): 
   }
   tools.note(`compiling ${name} for ${targets}`);
   const main = join(root, 'compiler/cli/main.ts');
+  const variants = targets.includes('native') ? ['--variants', ownVariants()] : [];
   const child = spawn(
     process.execPath,
-    ['--import', 'tsx', '--conditions=source', main, 'compile', gguf, '--target', targets, '--out', place(targets)], // prettier-ignore
+    ['--import', 'tsx', '--conditions=source', main, 'compile', gguf, '--target', targets, ...variants, '--out', place(targets)], // prettier-ignore
     { cwd: root, stdio: ['ignore', 'ignore', 'pipe'] },
   );
   const forget = tools.watch(child);
