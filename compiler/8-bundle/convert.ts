@@ -10,7 +10,7 @@ export function converted(stored: Uint8Array, from: DType, to: DType): Uint8Arra
   const numbers = toDoubles(stored, from);
   switch (to) {
     case 'f32':
-      return new Uint8Array(Float32Array.from(numbers).buffer);
+      return new Uint8Array(new Float32Array(numbers).buffer);
     case 'f16':
       return new Uint8Array(Uint16Array.from(numbers, halfOf).buffer);
     case 'bf16':

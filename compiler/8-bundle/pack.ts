@@ -101,5 +101,5 @@ export function toDoubles(stored: Uint8Array, dtype: DType): Float64Array {
     wide.byteOffset % 4 === 0
       ? new Float32Array(wide.buffer, wide.byteOffset, wide.byteLength / 4)
       : new Float32Array(new Uint8Array(wide).buffer);
-  return Float64Array.from(floats);
+  return new Float64Array(floats);
 }

@@ -27,7 +27,7 @@ export function numbersOf(
   const k = t.shape.at(-1) ?? 1;
   const n = t.shape.slice(0, -1).reduce((a, b) => a * b, 1);
   const exact = decodeMatrix(t.scheme, { blocks: stored }, { n, k });
-  const bytes = new Uint8Array(Float32Array.from(exact).buffer);
+  const bytes = new Uint8Array(new Float32Array(exact).buffer);
   return toDoubles(converted(bytes, from, to), to);
 }
 

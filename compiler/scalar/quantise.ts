@@ -56,8 +56,8 @@ function valuesOf(format: NumberFormat): (code: number) => number {
   return (code) => table[code] ?? 0;
 }
 
-/** Calls back with each column of a row, columns rising, and the number there. */
-type RowReader = (n: number, visit: (k: number, value: number) => void) => void;
+/** The numbers of one row, until the next is read. */
+type RowReader = (n: number) => Spread;
 
 /** Rows that are read together, and columns whose places are found once where they repeat. */
 const together = 16;
@@ -70,27 +70,26 @@ function rowReader(field: Field, stores: Stores, size: MatrixSize, group: number
   const stretch = stretchOf(field, size, unit);
   const bits = bitsOf(field.format);
   const cells = Array.from({ length: stretch / group }, (_, i) => ({
-    at: i,
+    at: i * together,
     parts: [{ k: i * group, from: 0, bits, to: 0 }],
   }));
   const gather = gatherOf(field, stores, size, stretch, cells);
   const codes = new Int32Array(together * groups);
+  const row = spreadOf({ n: 1, k: group }, { n: 1, k: size.k });
   const valueAt = valuesOf(field.format);
   let held = -1;
-  return (n, visit) => {
+  return (n) => {
     const first = n - (n % together);
     if (held !== first) {
       held = first;
       codes.fill(0);
-      const rows = { first, count: Math.min(together, size.n - first), step: groups };
-      for (let s = 0; s * stretch < size.k; s++) gather.run(codes, (s * stretch) / group, rows, s);
+      // The rows' codes lie side by side: rows far apart would share the lines of a cache.
+      const rows = { first, count: Math.min(together, size.n - first), step: 1 };
+      const perStretch = (stretch / group) * together;
+      for (let s = 0; s * stretch < size.k; s++) gather.run(codes, s * perStretch, rows, s);
     }
-    const own = (n - first) * groups;
-    for (let i = 0; i < groups; i++) {
-      const value = valueAt(codes[own + i] ?? 0);
-      const end = Math.min((i + 1) * group, size.k);
-      for (let k = i * group; k < end; k++) visit(k, value);
-    }
+    for (let i = 0; i < groups; i++) row.values[i] = valueAt(codes[i * together + n - first] ?? 0);
+    return row;
   };
 }
 
@@ -104,22 +103,26 @@ export function decodeMatrix(scheme: QuantScheme, stores: Stores, size: MatrixSi
   const all = (levels: readonly Level[]) => levels.map((l) => levelReader(l, stores, size));
   const codes = rowReader(scheme.codes, stores, size, 1);
   const scales = all(scheme.scales);
-  const shifts = zero.kind === 'integer' ? all([zero.field]) : [];
+  const zeros = zero.kind === 'integer' ? all([zero.field]) : [];
   const added = zero.kind === 'integer' ? zero.add : 0;
   const minima = zero.kind === 'minimum' ? all(zero.levels) : [];
-  const [scale, low] = [new Float64Array(size.k), new Float64Array(size.k)];
+  const row = (): Float64Array => new Float64Array(size.k);
+  const [scale, shift, low] = [row(), row(), row()];
+  const read = (readers: readonly RowReader[], n: number) => readers.map((reader) => reader(n));
   for (let n = 0; n < size.n; n++) {
-    const row = out.subarray(n * size.k, (n + 1) * size.k);
-    codes(n, (k, code) => void (row[k] = code + scheme.offset));
-    for (const shift of shifts) shift(n, (k, z) => void (row[k] = (row[k] ?? 0) - (z + added)));
-    scale.fill(1);
-    for (const level of scales) level(n, (k, s) => void (scale[k] = (scale[k] ?? 0) * s));
-    low.fill(minima.length > 0 ? 1 : 0);
-    for (const level of minima) level(n, (k, m) => void (low[k] = (low[k] ?? 0) * m));
-    for (let k = 0; k < size.k; k++) row[k] = (scale[k] ?? 0) * (row[k] ?? 0) - (low[k] ?? 0);
+    const { values } = codes(n);
+    productRow(scale, read(scales, n), 0);
+    if (zeros.length > 0) productRow(shift, read(zeros, n), 0);
+    if (minima.length > 0) productRow(low, read(minima, n), 0);
+    const to = n * size.k;
+    for (let k = 0; k < size.k; k++) {
+      const code = (values[k] ?? 0) + scheme.offset - ((shift[k] ?? 0) + added);
+      out[to + k] = (scale[k] ?? 0) * code - (low[k] ?? 0);
+    }
   }
   return out;
 }
+
 /** What a scheme makes of a matrix: codes and scales, kept by group. */
 export interface Quantised {
   /** One code an element, row by row, as the codes' format numbers them. */
