@@ -23,10 +23,14 @@ import { columnsOf } from './frame.ts';
 import type { Stmt } from './kernel.ts';
 import { blockEntries, stateOf } from './state-rows.ts';
 import { loop, named, readRegister, registers, store, when } from './statements.ts';
-import { simdLanes } from './vectorize.ts';
 
 /** Rows of a tile, about: what each block of keys is read from memory for. */
 const tileRows = 32;
+/**
+ * Vectors of sums that registers hold beside what is loaded: so many of 16 lanes fit with AVX-512, and as
+ * halves in AVX2 with some of them in memory, which measures no slower than fewer.
+ */
+const accumulators = 8;
 
 export function lowerParts(
   ctx: LowerContext,
@@ -52,8 +56,8 @@ export function lowerParts(
   const a: Attention = {
     builder: b,
     lowered,
-    lanes: simdLanes,
-    accumulators: simdLanes > 8 ? 16 : 8,
+    lanes: ctx.machine.lanes,
+    accumulators,
     q: buffer(q, 'q'),
     keys,
     values,

@@ -80,7 +80,7 @@ export function products(a: Attention, p: Panels, panel: Expr, k: KeyBlock): Stm
           loop(i, 0, full, step, 'vector', own),
           ...across.stmts,
           at.stmt,
-          ...across.sums.map((sum, n) => store(scores, add(at.ref, int(n * lanes)), sum)),
+          ...across.sums.map((sum, n) => store(scores, add(at.ref, int(n * sum.lanes)), sum)),
           ...(full < width ? [loop(rest, full, width, tail)] : []),
         ],
         'serial',

@@ -1,4 +1,5 @@
 /** Reductions across the lanes of vectors, several at a time. */
+import { present } from '../base/invariant.ts';
 import { type Expr, add, max } from '../scalar/expr.ts';
 import type { Builder } from './builder.ts';
 import type { Stmt } from './kernel.ts';
@@ -24,7 +25,7 @@ export function lanesOf(v: Expr, lanes: number, from = 0): Expr {
 }
 
 /**
- * The sum over the lanes of each vector, as vectors of `lanes` sums in the order of the vectors. Each
+ * The sum over the lanes of each vector, as vectors of up to `lanes` sums in the order of the vectors. Each
  * sum adds lanes i and i + half, then the same of what is left: an order that is every vector's own.
  */
 export function sumsAcross(
@@ -46,14 +47,19 @@ export function sumsAcross(
   const width = vectors[0]?.lanes ?? lanes;
   let sums = vectors;
   for (let span = width; span > 1; span /= 2) {
+    const have = present(sums[0]).lanes;
+    // Sums of one vector that has no partner left fold into one of half the lanes.
+    const all = sums.length > 1 ? 2 * have : have;
     const picks = (part: number): number[] =>
-      Array.from({ length: width }, (_, i) => {
+      Array.from({ length: all / 2 }, (_, i) => {
         const [sum, lane] = [Math.floor(i / (span / 2)), i % (span / 2)];
         return sum * span + part * (span / 2) + lane;
       });
-    sums = pairs(sums, (x, y) => add(shuffle(x, y, picks(0)), shuffle(x, y, picks(1))));
+    const fold = (x: Expr, y: Expr): Expr => add(shuffle(x, y, picks(0)), shuffle(x, y, picks(1)));
+    const [only] = sums;
+    sums = sums.length > 1 ? pairs(sums, fold) : only ? [hold(fold(only, only))] : [];
   }
-  for (let have = width; have < lanes; have *= 2) {
+  for (let have = present(sums[0]).lanes; have < lanes && sums.length > 1; have *= 2) {
     const all = Array.from({ length: 2 * have }, (_, i) => i);
     sums = pairs(sums, (x, y) => shuffle(x, y, all));
   }
