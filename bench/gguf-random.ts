@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { type GgufEntry, type Meta, ggufAlign, ggufHead } from '../test/helpers/gguf.ts';
 import { codeOf, f16Format } from '../compiler/base/number-format.ts';
 import { unreachable } from '../compiler/base/invariant.ts';
+import { e2m1 } from '../stdlib/index.ts';
 
 const toF16Bits = (x: number): number => codeOf(f16Format, x);
 
@@ -69,18 +70,20 @@ export const ggufShapes: readonly GgufShape[] = [
   },
 ];
 
-export const blockNames = ['Q4_0', 'Q8_0', 'Q4_K', 'Q6_K', 'BF16'] as const;
+export const blockNames = ['Q4_0', 'Q8_0', 'Q4_K', 'Q6_K', 'MXFP4', 'F16', 'BF16'] as const;
 export type BlockName = (typeof blockNames)[number];
 type TypeName = BlockName | 'F32';
 
 /** `enum ggml_type`, elements and bytes of a block. */
 const types: Readonly<Record<TypeName, { id: number; elements: number; bytes: number }>> = {
   F32: { id: 0, elements: 1, bytes: 4 },
+  F16: { id: 1, elements: 1, bytes: 2 },
   Q4_0: { id: 2, elements: 32, bytes: 18 },
   Q8_0: { id: 8, elements: 32, bytes: 34 },
   Q4_K: { id: 12, elements: 256, bytes: 144 },
   Q6_K: { id: 14, elements: 256, bytes: 210 },
   BF16: { id: 30, elements: 1, bytes: 2 },
+  MXFP4: { id: 39, elements: 32, bytes: 17 },
 };
 
 interface Entry extends GgufEntry {
@@ -266,13 +269,26 @@ function fixer(kind: TypeName, inner: number, norm: boolean): (blocks: Buffer) =
           b.writeFloatLE(norm ? 1 + 0.1 * x : x * sigma * Math.sqrt(3), i);
         }
       };
+    case 'F16':
     case 'BF16': {
       const table = Uint16Array.from({ length: 65536 }, (_, i) => {
-        const x = new Float32Array([((i + 0.5) / 32768 - 1) * sigma * Math.sqrt(3)]);
-        return (new Uint32Array(x.buffer)[0] ?? 0) >>> 16;
+        const x = ((i + 0.5) / 32768 - 1) * sigma * Math.sqrt(3);
+        if (kind === 'F16') return toF16Bits(x);
+        return (new Uint32Array(Float32Array.of(x).buffer)[0] ?? 0) >>> 16;
       });
       return (b) => {
         for (let i = 0; i < b.length; i += 2) b.writeUInt16LE(table[b.readUInt16LE(i)] ?? 0, i);
+      };
+    }
+    case 'MXFP4': {
+      // Powers of two around the scale, the larger as often as the variance asks for.
+      const scale = sigma / Math.sqrt(e2m1.reduce((sum, v) => sum + v * v, 0) / e2m1.length);
+      const e = Math.floor(Math.log2(scale));
+      const larger = ((scale / 2 ** e) ** 2 - 1) / 3;
+      return (b) => {
+        for (let i = 0; i * bytes < b.length; i++) {
+          b[i * bytes] = e + 127 + Math.floor((i + 1) * larger) - Math.floor(i * larger);
+        }
       };
     }
     // The sign of a block's scale stays random: the codes' mean of -1/2 cancels over a row.

@@ -4,13 +4,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import {
-  type BlockName,
   type GgufShape,
+  blockNames,
   firstByte,
   ggufShapes,
   ggufTensors,
   makeGguf,
 } from '../bench/gguf-random.ts';
+import {
+  type NumberFormat,
+  bf16Format,
+  f16Format,
+  valueOf,
+} from '../compiler/base/number-format.ts';
 import { nodeFiles } from '../compiler/cli/node-files.ts';
 import { readGguf } from '../compiler/8-bundle/gguf.ts';
 import { decodeMatrix } from '../compiler/scalar/quantise.ts';
@@ -42,14 +48,10 @@ const mixture: GgufShape = {
   experts: { count: 2, used: 1 },
 };
 
-const bf16 = (bytes: Buffer): Float64Array =>
-  Float64Array.from({ length: bytes.length / 2 }, (_, i) => {
-    const bits = Buffer.alloc(4);
-    bits.writeUInt16LE(bytes.readUInt16LE(2 * i), 2);
-    return bits.readFloatLE(0);
-  });
+const halves = (bytes: Buffer, format: NumberFormat): Float64Array =>
+  Float64Array.from({ length: bytes.length / 2 }, (_, i) => valueOf(format, bytes.readUInt16LE(2 * i))); // prettier-ignore
 
-describe.each<BlockName>(['Q4_0', 'Q8_0', 'Q4_K', 'Q6_K', 'BF16'])('%s', (type) => {
+describe.each(blockNames)('%s', (type) => {
   test.each([dense, mixture])(
     '$name: weights of mean 0 and variance 1 / inner size',
     async (shape) => {
@@ -70,7 +72,9 @@ describe.each<BlockName>(['Q4_0', 'Q8_0', 'Q4_K', 'Q6_K', 'BF16'])('%s', (type) 
         const k = dims.at(-1) ?? 0;
         const n = dims.reduce((a, b) => a * b, 1) / k;
         const values =
-          t.scheme === undefined ? bf16(data) : decodeMatrix(t.scheme, { blocks: data }, { n, k });
+          t.scheme === undefined
+            ? halves(data, kind === 'F16' ? f16Format : bf16Format)
+            : decodeMatrix(t.scheme, { blocks: data }, { n, k });
         const mean = values.reduce((a, b) => a + b, 0) / values.length;
         const square = values.reduce((a, b) => a + b * b, 0) / values.length;
         // Over 32768 weights or more; the sign of a block of 32 moves the mean of all by under 1 %.
