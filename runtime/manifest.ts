@@ -152,5 +152,7 @@ export const control = {
   finished: 80,
   /** Set to 1 to end the workers. */
   stop: 96,
+  /** Threads of a native step that sleep at the barrier. */
+  sleepers: 112,
 } as const;
 export const controlBytes = 1024;

@@ -13,8 +13,8 @@ export type LlvmVariant = Pick<NativeProgram['variants'][number], 'os' | 'isa'>;
 
 /** The words of the control block have 64 bits here: they hold addresses. */
 const wordBytes = 8;
-/** How often a waiting thread looks before it lets others run. */
-const spins = 4_000;
+/** How often a waiting thread looks before it sleeps: some tens of microseconds, as waking takes. */
+const spins = 2_000;
 
 const triples = {
   linux: { x64: 'x86_64-unknown-linux-gnu', arm64: 'aarch64-unknown-linux-gnu' },
@@ -188,27 +188,38 @@ function emitStep(
 }
 
 /**
- * A barrier of all threads: the last to arrive advances the generation, the others spin until it
- * does; on Linux they give way to others after a while, as a machine may have more threads than cores.
+ * A barrier of all threads: the last to arrive advances the generation, the others look until it does.
+ * On Linux they sleep after a while, and are woken: whoever else wants the core, the thread waited for
+ * perhaps, has it meanwhile. A sleeper counts itself before the kernel looks at the generation again,
+ * and the last to arrive looks for sleepers after it has advanced it, so none is missed.
  */
 function emitBarrier(variant: LlvmVariant, arch: LlvmFeatures['arch']): string {
-  const generation = control.generation * wordBytes;
-  const arrived = control.arrived * wordBytes;
+  const word = (
+    name: string,
+    index: number,
+  ): string => `  %${name}8 = getelementptr i8, i8* %control, i64 ${index * wordBytes}
+  %${name} = bitcast i8* %${name}8 to i32*`;
   const pause = arch === 'x64' ? 'pause' : 'yield';
-  const giveWay = {
-    x64: 'call i64 asm sideeffect "syscall", "={rax},{rax},~{rcx},~{r11},~{memory}"(i64 24)',
-    arm64: 'call i64 asm sideeffect "svc #0", "={x0},{x8},~{memory}"(i64 124)',
-  };
-  const yields = variant.os === 'linux' ? [`  %given = ${giveWay[arch]}`] : [];
+  const sleeps = variant.os === 'linux';
+  const wake = `  %sleeping = load atomic i32, i32* %s seq_cst, align 4
+  %none = icmp eq i32 %sleeping, 0
+  br i1 %none, label %out, label %wake
+wake:
+  ${futex(arch, 1, 'i64 2147483647')}
+  ret void`;
+  const sleep = `  %more = atomicrmw add i32* %s, i32 1 seq_cst
+  %was = zext i32 %seen to i64
+  ${futex(arch, 0, 'i64 %was')}
+  %less = atomicrmw sub i32* %s, i32 1 seq_cst
+  br label %look`;
   return `define internal void @barrier(i8* %control, i32 %threads) noinline #0 {
 entry:
   %alone = icmp eq i32 %threads, 1
   br i1 %alone, label %out, label %arrive
 arrive:
-  %g8 = getelementptr i8, i8* %control, i64 ${generation}
-  %g = bitcast i8* %g8 to i32*
-  %a8 = getelementptr i8, i8* %control, i64 ${arrived}
-  %a = bitcast i8* %a8 to i32*
+${word('g', control.generation)}
+${word('a', control.arrived)}
+${word('s', control.sleepers)}
   %seen = load atomic i32, i32* %g acquire, align 4
   %before = atomicrmw add i32* %a, i32 1 acq_rel
   %count = add i32 %before, 1
@@ -216,24 +227,33 @@ arrive:
   br i1 %last, label %release, label %look
 release:
   store atomic i32 0, i32* %a monotonic, align 4
-  %old = atomicrmw add i32* %g, i32 1 release
-  ret void
+  %old = atomicrmw add i32* %g, i32 1 seq_cst
+${sleeps ? wake : '  ret void'}
 look:
-  %left = phi i32 [ ${spins}, %arrive ], [ %fewer, %spin ], [ ${spins}, %give ]
+  %left = phi i32 [ ${spins}, %arrive ], [ %fewer, %spin ], [ ${spins}, %sleep ]
   %now = load atomic i32, i32* %g acquire, align 4
   %same = icmp eq i32 %now, %seen
   br i1 %same, label %wait, label %out
 wait:
   %tired = icmp eq i32 %left, 0
-  br i1 %tired, label %give, label %spin
+  br i1 %tired, label %sleep, label %spin
 spin:
   call void asm sideeffect "${pause}", "~{memory}"()
   %fewer = sub i32 %left, 1
   br label %look
-give:
-${[...yields, '  br label %look'].join('\n')}
+sleep:
+${sleeps ? sleep : '  br label %look'}
 out:
   ret void
 }
 `;
+}
+
+/** FUTEX_WAIT (0) or FUTEX_WAKE (1) on the generation; threads may be of several processes. */
+function futex(arch: LlvmFeatures['arch'], op: 0 | 1, value: string): string {
+  const asm = {
+    x64: `"syscall", "={rax},{rax},{rdi},{rsi},{rdx},{r10},~{rcx},~{r11},~{memory}"(i64 202,`,
+    arm64: `"svc #0", "={x0},{x8},{x0},{x1},{x2},{x3},~{memory}"(i64 98,`,
+  };
+  return `%futex${op} = call i64 asm sideeffect ${asm[arch]} i32* %g, i64 ${op}, ${value}, i64 0)`;
 }

@@ -30,23 +30,28 @@ const words = { start: 0, awake: 16, go: 32, finished: 48, stop: 64 } as const;
 const addresses = 40;
 const sharedBytes = 512;
 
-/** How long a thread that waits looks for work before it sleeps, ms; sampling takes about as long. */
-const spinMs = 0.5;
+/** How long a worker looks for the next step before it sleeps, ms; sampling takes about as long. */
+const idleMs = 0.2;
+/**
+ * How long a thread looks for others in the midst of a step, ms. One that was woken is there sooner,
+ * unless it waits for a core: for this one, it may be, which it gets only once this thread sleeps.
+ */
+const spinMs = 0.02;
 /** How long the caller waits for others to wake up before it gives the event loop a turn, ms. */
 const wakeMs = 20;
 
 /** Runs in each worker. */
 const source = `
 const { workerData, parentPort } = require('node:worker_threads');
-const { path, shared, thread, spin } = workerData;
+const { path, shared, thread, idle, spin } = workerData;
 const koffi = require(path);
 koffi.load(null); // without it koffi 3.3.4 has no memory for calls in this thread, and crashes
 const type = koffi.proto('void', ['uintptr_t', 'int32_t']);
 /** Looks for a while whether a word is still what it was, then sleeps. */
-function waitWhile(word, was) {
-  const until = performance.now() + spin;
+function waitWhile(word, was, most) {
+  const until = performance.now() + most;
   for (let n = 1; Atomics.load(shared, word) === was; n++) {
-    if (spin === 0 || ((n & 127) === 0 && performance.now() > until)) {
+    if (most === 0 || ((n & 31) === 0 && performance.now() > until)) {
       Atomics.wait(shared, word, was);
     }
   }
@@ -56,7 +61,7 @@ let seen = 0;
 parentPort.postMessage('ready');
 for (;;) {
   const before = seen;
-  waitWhile(${words.start}, before);
+  waitWhile(${words.start}, before, idle);
   seen = Atomics.load(shared, ${words.start});
   if (Atomics.load(shared, ${words.stop}) !== 0) break;
   if (step === undefined) {
@@ -66,7 +71,7 @@ for (;;) {
   }
   Atomics.add(shared, ${words.awake}, 1);
   Atomics.notify(shared, ${words.awake});
-  waitWhile(${words.go}, before);
+  waitWhile(${words.go}, before, spin);
   if (Atomics.load(shared, ${words.stop}) !== 0) break;
   step(control, thread);
   Atomics.add(shared, ${words.finished}, 1);
@@ -77,7 +82,8 @@ for (;;) {
 export function startTeam(node: NodeModules, { path }: FoundKoffi, threads: number): Team {
   const shared = new Int32Array(new SharedArrayBuffer(sharedBytes));
   // Where cores are fewer than threads, a thread that spins keeps another one from its work.
-  const spin = threads > node.os.availableParallelism() ? 0 : spinMs;
+  const enough = threads <= node.os.availableParallelism();
+  const [idle, spin] = enough ? [idleMs, spinMs] : [0, 0];
   const others = threads - 1;
   let closed = false;
   let lost: DeviceError | undefined;
@@ -86,7 +92,7 @@ export function startTeam(node: NodeModules, { path }: FoundKoffi, threads: numb
   const lose = (reason: string): DeviceError =>
     (lost ??= new DeviceError('device/thread', `a thread of the model has ended: ${reason}`));
   const workers = Array.from({ length: others }, (_, i) => {
-    const workerData = { path, shared, thread: i + 1, spin };
+    const workerData = { path, shared, thread: i + 1, idle, spin };
     const worker = new node.threads.Worker(source, { eval: true, workerData });
     // A team that waits for work does not keep the process alive.
     worker.once('error', (e) => lose(String(e)));
@@ -114,7 +120,7 @@ export function startTeam(node: NodeModules, { path }: FoundKoffi, threads: numb
     for (let n = 1; ; n++) {
       const now = Atomics.load(shared, word);
       if (now === count) return true;
-      if (spin !== 0 && (n & 127) !== 0) continue;
+      if (spin !== 0 && (n & 31) !== 0) continue;
       const waited = performance.now() - begin;
       if (waited > most) return false;
       if (waited >= spin) Atomics.wait(shared, word, now, 5);
