@@ -10,56 +10,20 @@
  * after part, an order that depends on k and the scheme alone.
  */
 import { invariant, present } from '../base/invariant.ts';
-import { bitsOf } from '../base/number-format.ts';
 import { type Level, type QuantScheme, levelsOf } from '../base/scheme.ts';
 import type { DType } from '../base/type.ts';
 import {
-  type Expr, add, arithmetic, cast, div, dot4, fma, int, load, mul, num, splat, sub, unary, variable,
+  type Expr, add, arithmetic, cast, div, dot4, fma, int, load, lookup, mul, num, splat, sub, unary, variable,
 } from '../scalar/expr.ts'; // prettier-ignore
 import { type BlockGeometry, type LevelPlace, placeOfLevel } from './blocks.ts';
 import type { Builder } from './builder.ts';
+import { type CodeReading, bytesOf, floatReading, readingOf } from './code-reading.ts';
 import { type Stmt, scalarOf } from './kernel.ts';
 import { bandRows } from './layout.ts';
 import type { Machine } from './machine.ts';
 import { numberOf, tileTypeOf } from './numbers.ts';
 import type { StagedCodes, StagedFloats, SumWanted } from './staging.ts';
 import { loop, named, readRegister, registers, store } from './statements.ts';
-
-/** How codes are multiplied: what is done to their bits, and what then makes them the scheme's. */
-interface CodeReading {
-  /** Flips the sign bit of each byte. */
-  readonly flip: number;
-  readonly variant: 'i8i7' | 'u8s8' | 's8s8';
-  /** Added to what is multiplied: the scheme's offset and more. */
-  readonly offset: number;
-}
-
-/** Why products have no kernel for a scheme, or undefined where they have one. */
-export function codesRefusal({ name, codes }: QuantScheme): string | undefined {
-  const { kind } = codes.format;
-  return kind === 'uint' || kind === 'int' ? undefined : `${name}: its codes are no whole numbers`;
-}
-
-function readingOf({ codes, offset }: QuantScheme, machine: Machine): CodeReading {
-  const { kind } = codes.format;
-  const bits = bitsOf(codes.format);
-  if (bits < 8) {
-    // Two's complement of few bits as a number from 0 on.
-    const half = kind === 'int' ? 2 ** (bits - 1) : 0;
-    return { flip: bytesOf(half), variant: 'i8i7', offset: offset - half };
-  }
-  const signed = kind === 'int';
-  if (machine.bytes === 'u8s8') {
-    return {
-      flip: signed ? bytesOf(128) : 0,
-      variant: 'u8s8',
-      offset: offset - (signed ? 128 : 0),
-    };
-  }
-  return { flip: signed ? 0 : bytesOf(128), variant: 's8s8', offset: offset + (signed ? 0 : 128) };
-}
-
-const bytesOf = (byte: number): number => Math.imul(byte, 0x01010101);
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
@@ -213,7 +177,7 @@ function codesChunk(
     starts.forEach((start, s) => {
       const words = new Map<string, Expr>();
       for (let k = first; k < first + round; k += 4) {
-        const code = let_('code', codeWord(p, at, start, k, lanes, words, let_, reading.flip));
+        const code = let_('code', codeWord(p, at, start, k, lanes, words, let_, reading));
         rows.forEach((_, m) => {
           const key = `${s} ${m} ${Math.floor(k / part)}`;
           const had = totals.get(key) ?? startOf(m, Math.floor(k / part));
@@ -230,6 +194,7 @@ function codesChunk(
       const product = (levels: readonly Level[]): Expr => let_('level', levels.map(level).reduce(mul)); // prettier-ignore
       const scale = product(scheme.scales);
       const { zero } = scheme;
+      const factored = reading.factor === 1 ? scale : let_('scaled', byFactor(scale, reading));
       const low =
         zero.kind === 'minimum'
           ? let_('low', unary('neg', product(zero.levels)))
@@ -242,7 +207,7 @@ function codesChunk(
       rows.forEach((row, m) => {
         const total = cast(present(totals.get(`${s} ${m} ${i}`)), 'f32');
         const xScale = splat(load(x.scales, scaleAt(row, i)), lanes);
-        const scaled = fma(total, mul(scale, xScale), sum(s, m));
+        const scaled = fma(total, mul(factored, xScale), sum(s, m));
         if (!low) return void out.push(setSum(s, m, scaled));
         const xSum = load(x.values(part), add(present(sumsAt[m]), int(i)));
         out.push(setSum(s, m, fma(low, splat(xSum, lanes), scaled)));
@@ -275,6 +240,10 @@ function codesChunk(
 
 const wide = (e: Expr, lanes: number): Expr => ({ ...e, lanes });
 
+/** What bytes are multiplied with to be what the scale makes of codes. */
+const byFactor = (scale: Expr, { factor }: CodeReading): Expr =>
+  factor === 1 ? scale : mul(scale, wide(num(factor), scale.lanes));
+
 /** Four codes from element k of the chunk on, in the bytes of a word of each lane. */
 function codeWord(
   { geometry: g, weight }: BlockProduct,
@@ -284,7 +253,7 @@ function codeWord(
   lanes: number,
   words: Map<string, Expr>,
   let_: (hint: string, value: Expr) => Expr,
-  flip: number,
+  { flip, table }: CodeReading,
 ): Expr {
   const parts = g.planes.map((plane) => {
     const word = Math.floor(k / plane.perWord);
@@ -303,7 +272,8 @@ function codeWord(
     return plane.from === 0 ? own : arithmetic('shl', own, int(plane.from));
   });
   const code = parts.reduce((a, c) => arithmetic('or', a, c));
-  return flip === 0 ? code : arithmetic('xor', code, wide(int(flip), lanes));
+  const flipped = flip === 0 ? code : arithmetic('xor', code, wide(int(flip), lanes));
+  return table ? lookup(flipped, table) : flipped;
 }
 
 /** A level's number for element k of the chunk, for `lanes` rows of the band from `start` on. */
@@ -347,9 +317,7 @@ function floatsChunk(
 ): Stmt[] {
   const { scheme, geometry: g, rows } = p;
   const { lanes } = machine;
-  const { kind } = scheme.codes.format;
-  const bits = bitsOf(scheme.codes.format);
-  const half = kind === 'int' ? 2 ** (bits - 1) : 0;
+  const reading = floatReading(scheme);
   const out: Stmt[] = [];
   const let_ = (hint: string, value: Expr): Expr => {
     const { stmt, ref } = named(b.fresh(hint), value);
@@ -366,7 +334,8 @@ function floatsChunk(
       const product = (levels: readonly Level[]): Expr => levels.map(level).reduce(mul);
       const { zero } = scheme;
       const scale = let_('scale', product(scheme.scales));
-      const offset = wide(num(scheme.offset - half), lanes);
+      const step = byFactor(scale, reading);
+      const offset = wide(num(reading.offset * reading.factor), lanes);
       const shift =
         zero.kind === 'integer'
           ? sub(offset, add(level(zero.field), wide(num(zero.add), lanes)))
@@ -377,11 +346,11 @@ function floatsChunk(
         zero.kind === 'minimum' ? sub(shifted, product(zero.levels)) : shifted,
       );
       for (let k = i * part; k < (i + 1) * part; k += 4) {
-        const code = let_('code', codeWord(p, at, start, k, lanes, words, let_, bytesOf(half)));
+        const code = let_('code', codeWord(p, at, start, k, lanes, words, let_, reading));
         for (let byte = 0; byte < 4; byte++) {
           const moved = byte === 0 ? code : arithmetic('shr', code, int(8 * byte));
           const own = byte === 3 ? moved : arithmetic('and', moved, wide(int(255), lanes));
-          const w = let_('w', fma(cast(own, 'f32'), scale, low));
+          const w = let_('w', fma(cast(own, 'f32'), step, low));
           rows.forEach((_, m) => {
             const xk = splat(load(x.tile, add(present(first[m]), int(k + byte))), lanes);
             out.push(setSum(s, m, fma(xk, w, sum(s, m, byte)), byte));

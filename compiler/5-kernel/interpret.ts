@@ -7,7 +7,7 @@ import { Failure } from '../base/failure.ts';
 import { invariant, present, unreachable } from '../base/invariant.ts';
 import { halfOf, halfToFloat } from '../base/half.ts';
 import { bytesOf } from '../base/type.ts';
-import { applyArithmetic, applyCompare, applyUnary, saturated } from '../scalar/eval.ts';
+import { applyArithmetic, applyCompare, applyUnary, lookedUp, saturated } from '../scalar/eval.ts';
 import type { Expr, ScalarType } from '../scalar/expr.ts';
 import type { Axis, Kernel, KernelScalar, Stmt, Tile } from './kernel.ts';
 import type { RaceLog } from './races.ts';
@@ -212,6 +212,10 @@ function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
       case 'tohalf': {
         const a = value(e.a);
         return lanes((l) => halfOf(at(a, l)));
+      }
+      case 'lookup': {
+        const a = value(e.a);
+        return lanes((l) => lookedUp(e.table, at(a, l)));
       }
       case 'fma': {
         const [a, b, c] = [value(e.a), value(e.b), value(e.c)];

@@ -4,6 +4,7 @@ import { type NumberFormat, bitsOf } from '../base/number-format.ts';
 import type { DType } from '../base/type.ts';
 import {
   type Expr,
+  add,
   arithmetic,
   bits,
   cast,
@@ -71,15 +72,28 @@ export function numberOf(raw: Expr, f: NumberFormat): Expr {
       invariant(f.bias === 127, 'a power of two as the exponent of an f32');
       return bits(arithmetic('shl', raw, int(23)), 'f32');
     }
-    case 'table':
+    case 'table': {
+      const line = lineOf(f.values);
+      if (line) return add(mul(cast(raw, 'f32'), wide(num(line.step), raw)), wide(num(line.first), raw)); // prettier-ignore
       return f.values.reduce<Expr>(
         (rest, value, code) =>
           select(compare('eq', raw, wide(int(code), raw)), wide(num(value), raw), rest),
         wide(num(0), raw),
       );
+    }
     case 'float':
       return floatOf(raw, f);
   }
+}
+
+/** Values in even steps, all of them whole: a multiplication makes them, exactly. */
+function lineOf(
+  values: readonly number[],
+): { readonly first: number; readonly step: number } | undefined {
+  const [first = 0, second = 0] = values;
+  const step = second - first;
+  const even = values.every((v, i) => Number.isInteger(v) && v === first + i * step);
+  return even ? { first, step } : undefined;
 }
 
 function floatOf(raw: Expr, f: Extract<NumberFormat, { kind: 'float' }>): Expr {

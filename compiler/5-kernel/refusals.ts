@@ -3,8 +3,8 @@ import { type QuantScheme, readScheme } from '../base/scheme.ts';
 import type { Node, ValueId } from '../3-graph/graph.ts';
 import type { NodeFacts, Plan } from '../4-partition/plan.ts';
 import { activationRefusal } from './activation.ts';
-import { codesRefusal } from './block-product.ts';
 import { blocksRefusal } from './blocks.ts';
+import { codesRefusal } from './code-reading.ts';
 
 /** Why weights kept in a scheme have no kernels, or undefined where they have. */
 export function weightRefusal(scheme: QuantScheme): string | undefined {

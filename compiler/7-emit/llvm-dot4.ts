@@ -101,7 +101,7 @@ function instructionOf(features: LlvmFeatures, e: ExprOf<'dot4'>): Dot4Instructi
 }
 
 /** Vectors of `lanes` cut into parts of `each`, worked on one by one, and put together again. */
-function inParts(
+export function inParts(
   body: LlvmBody,
   lanes: number,
   each: number,

@@ -4,6 +4,7 @@ import { bytesOf } from '../base/type.ts';
 import type { Expr, ExprOf, ScalarType } from '../scalar/expr.ts';
 import { type Tile } from '../5-kernel/kernel.ts';
 import { emitDot4 } from './llvm-dot4.ts';
+import { emitLookup } from './llvm-lookup.ts';
 import {
   type LlvmBody, type LlvmFeatures, assign, call, constant, llvmType, memoryType, of, suffix,
 } from './llvm-value.ts'; // prettier-ignore
@@ -71,6 +72,8 @@ export function emitLlvmExpr(c: LlvmContext, e: Expr): string {
       return intrinsic('fma', e.a, e.b, e.c);
     case 'dot4':
       return emitDot4(body, c.features, e, go(e.a), go(e.b), go(e.c));
+    case 'lookup':
+      return emitLookup(body, c.features, e, go(e.a));
     case 'not':
       return assign(body, `xor ${type} ${go(e.a)}, ${constant(1, 'bool', e.lanes)}`);
     case 'round':

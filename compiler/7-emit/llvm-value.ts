@@ -5,7 +5,7 @@ import type { ScalarType } from '../scalar/expr.ts';
 /** What an expression may use of the processor beyond its baseline. */
 export interface LlvmFeatures {
   readonly arch: 'x64' | 'arm64';
-  /** x64: AVX-512 VNNI with VL. */
+  /** x64: AVX-512 with VNNI, VL and BW. */
   readonly vnni: boolean;
 }
 

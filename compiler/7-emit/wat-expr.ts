@@ -60,6 +60,8 @@ export function emitExpr(c: ExprContext, e: Expr): string {
       return `(${typeName(e)}.add (${typeName(e)}.mul ${go(e.a)} ${go(e.b)}) ${go(e.c)})`;
     case 'dot4':
       return dot4Text(c, e);
+    case 'lookup':
+      return lookupText(c, e);
     case 'not':
       return e.lanes > 1 ? `(v128.not ${go(e.a)})` : `(i32.eqz ${go(e.a)})`;
     case 'round':
@@ -213,6 +215,14 @@ function dot4Text(c: ExprContext, e: ExprOf<'dot4'>): string {
     return `(i8x16.shuffle ${bytes.join(' ')} ${half('low')} ${half('high')})`;
   };
   return `(i32x4.add ${sum} (i32x4.add ${pick(0)} ${pick(1)}))`;
+}
+
+/** The table in a vector, and its bytes picked by those of the operand. */
+function lookupText(c: ExprContext, e: ExprOf<'lookup'>): string {
+  const table = `(v128.const i8x16 ${e.table.join(' ')})`;
+  const a = emitExpr(c, e.a);
+  if (e.lanes > 1) return `(i8x16.swizzle ${table} ${a})`;
+  return `(i32x4.extract_lane 0 (i8x16.swizzle ${table} (i32x4.splat ${a})))`;
 }
 
 function castText(c: ExprContext, e: ExprOf<'cast'>): string {

@@ -34,6 +34,8 @@ export function evaluate(e: Expr, env: ScalarEnv): number {
       }
       return total;
     }
+    case 'lookup':
+      return lookedUp(e.table, go(e.a));
     case 'fma':
       return go(e.a) * go(e.b) + go(e.c);
     case 'splat':
@@ -82,6 +84,12 @@ export function evaluate(e: Expr, env: ScalarEnv): number {
     default:
       return unreachable(e);
   }
+}
+
+/** The word whose four bytes are the entries of a table that the bytes of `word` number. */
+export function lookedUp(table: readonly number[], word: number): number {
+  const byte = (bit: number): number => ((table[(word >>> bit) & 15] ?? 0) & 255) << bit;
+  return byte(0) | byte(8) | byte(16) | byte(24);
 }
 
 /** A real number as a whole one: truncated, held to 32 bits, 0 where it is none. */

@@ -81,7 +81,12 @@ export type Expr =
       readonly a: Expr;
       readonly b: Expr;
       readonly c: Expr;
-    });
+    })
+  /**
+   * Each of the four bytes of an i32, 0 .. 15, as the entry of a table of 16 bytes that it numbers.
+   * Entries are -128 .. 255: the byte is what counts.
+   */
+  | (Base & { readonly op: 'lookup'; readonly a: Expr; readonly table: readonly number[] });
 
 export type ExprOf<K extends Expr['op']> = Extract<Expr, { readonly op: K }>;
 
@@ -230,4 +235,11 @@ export const dot4 = (variant: Dot4, a: Expr, b: Expr, c: Expr): Expr => ({
   c,
   dtype: 'i32',
   lanes: c.lanes,
+});
+export const lookup = (a: Expr, table: readonly number[]): Expr => ({
+  op: 'lookup',
+  a,
+  table,
+  dtype: 'i32',
+  lanes: a.lanes,
 });

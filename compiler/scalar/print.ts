@@ -90,6 +90,8 @@ export function printExpr(e: Expr, level = 0): string {
       return call('lane', e.a, String(e.lane));
     case 'shuffle':
       return call('shuffle', e.a, e.b, `[${e.pick.join(', ')}]`);
+    case 'lookup':
+      return call(e.op, e.a, ...e.table.map(String));
     case 'dot4':
       return call(`dot4_${e.variant}`, e.a, e.b, e.c);
     default:

@@ -10,6 +10,7 @@ import {
   arithmeticOps,
   at,
   half,
+  lookup,
   sumOver,
   toHalf,
   unaryOps,
@@ -182,6 +183,11 @@ export function readExpr(text: string, names: ReadonlyMap<string, ScalarType>): 
     if (name === 'half' || name === 'tohalf') {
       count(1);
       return name === 'half' ? half(a) : toHalf(a);
+    }
+    if (name === 'lookup') {
+      count(17);
+      const table = args.slice(1).flatMap((x) => (x.op === 'const' ? x.value : []));
+      return table.length === 16 ? lookup(a, table) : bad(text, 'a table of what is no number');
     }
     const arithmetic = arithmeticOps.find((op) => op === name);
     if (arithmetic && b) {

@@ -20,7 +20,7 @@ export function children(e: Expr): readonly Expr[] {
     case 'neg': case 'abs': case 'sqrt': case 'floor': case 'ceil': case 'trunc': case 'round':
     case 'exp': case 'log': case 'sin': case 'cos': case 'tanh': case 'erf': case 'not':
     case 'cast': case 'bits': case 'splat': case 'lane': case 'sum':
-    case 'half': case 'tohalf':
+    case 'half': case 'tohalf': case 'lookup':
       return [e.a];
     case 'add': case 'sub': case 'mul': case 'div': case 'rem': case 'min': case 'max':
     case 'and': case 'or': case 'xor': case 'shl': case 'shr':
@@ -58,7 +58,7 @@ export function mapChildren(e: Expr, f: (child: Expr) => Expr): Expr {
     case 'neg': case 'abs': case 'sqrt': case 'floor': case 'ceil': case 'trunc': case 'round':
     case 'exp': case 'log': case 'sin': case 'cos': case 'tanh': case 'erf': case 'not':
     case 'cast': case 'bits': case 'splat': case 'lane': case 'sum':
-    case 'half': case 'tohalf': {
+    case 'half': case 'tohalf': case 'lookup': {
       const a = f(e.a);
       return a === e.a ? e : { ...e, a };
     }

@@ -12,7 +12,7 @@ import type { Program } from '../../compiler/6-program/program.ts';
 import type { LlvmVariant } from '../../compiler/7-emit/llvm.ts';
 import { assembleWasm } from '../../compiler/7-emit/wasm.ts';
 import { emitKernel } from '../../compiler/7-emit/wat-kernel.ts';
-import { type Dot4, load, variable } from '../../compiler/scalar/expr.ts';
+import { type Dot4, load, lookup, variable } from '../../compiler/scalar/expr.ts';
 import { missingTools, nativeRunner } from './native-run.ts';
 
 /** A kernel over arrays of these names. */
@@ -44,6 +44,14 @@ export function dotKernel(words: number, variant: Dot4, lanes = 4): Kernel {
   const value = { op: 'dot4', variant, a, b, c, dtype: 'i32', lanes } as const;
   const body = [loop('i', 0, words, [store('c', i, value)], 'vector', lanes)];
   return kernelOver({ a: 'i32', b: 'i32', c: 'i32' }, body);
+}
+
+/** b[i] = the entries of `table` that the bytes of a[i] number, some lanes at a time. */
+export function lookupKernel(words: number, table: readonly number[], lanes = 4): Kernel {
+  const i = variable('i');
+  const found = lookup(load('a', i, 'i32', lanes), table);
+  const body = [loop('i', 0, words, [store('b', i, found)], 'vector', lanes)];
+  return kernelOver({ a: 'i32', b: 'i32' }, body);
 }
 
 /** Bytes of the memory after the kernel ran over it; its arrays have the same size. */
