@@ -189,8 +189,31 @@ function emitCast(c: LlvmContext, e: ExprOf<'cast'>): string {
   if (isFloat(e.a.dtype) && isFloat(e.dtype))
     return convert(e.dtype === 'f64' ? 'fpext' : 'fptrunc');
   if (isFloat(e.dtype)) return convert('sitofp');
+  if (e.lanes > 1 && e.a.dtype === 'f32') return saturate(c, value, e.lanes);
   const names = `${suffix(e.dtype, e.lanes)}.${suffix(e.a.dtype, e.lanes)}`;
   return call(c.body, to, `llvm.fptosi.sat.${names}`, [[from, value]]);
+}
+
+/** `llvm.fptosi.sat` of lanes, which LLVM 14 would take apart lane by lane. */
+function saturate(c: LlvmContext, value: string, lanes: number): string {
+  const [floats, ints, flags] = [llvmType('f32', lanes), llvmType('i32', lanes), of('i1', lanes)];
+  const pick = (test: string, other: string, a: string, type: string, b: string): string => {
+    const when = assign(c.body, `fcmp ${test} ${floats} ${value}, ${other}`);
+    return assign(c.body, `select ${flags} ${when}, ${type} ${a}, ${type} ${b}`);
+  };
+  const [least, past] = [-(2 ** 31), 2 ** 31].map((x) => constant(x, 'f32', lanes));
+  const zero = constant(0, 'i32', lanes);
+  // What does not fit becomes what does: undefined results are never chosen, nor are they made.
+  const low = pick('olt', least ?? '', constant(0, 'f32', lanes), floats, value);
+  const high = assign(c.body, `fcmp olt ${floats} ${low}, ${past}`);
+  const fits = assign(
+    c.body,
+    `select ${flags} ${high}, ${floats} ${low}, ${floats} ${constant(0, 'f32', lanes)}`,
+  );
+  const whole = assign(c.body, `fptosi ${floats} ${fits} to ${ints}`);
+  const above = pick('oge', past ?? '', constant(2 ** 31 - 1, 'i32', lanes), ints, whole);
+  const below = pick('olt', least ?? '', constant(-(2 ** 31), 'i32', lanes), ints, above);
+  return pick('uno', value, zero, ints, below);
 }
 
 type Arithmetic = Extract<Expr, { op: keyof typeof integers }>;
