@@ -25,6 +25,8 @@ import { numberOf, tileTypeOf } from './numbers.ts';
 import type { StagedCodes, StagedFloats, SumWanted } from './staging.ts';
 import { loop, named, readRegister, registers, store } from './statements.ts';
 
+const cacheLine = 64;
+
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
 /** Elements of k over which no scale changes; `group`: those that share one of the operand's. */
@@ -108,7 +110,7 @@ function columns(
   const setSum = (s: number, m: number, value: Expr, chain = 0): Stmt =>
     store(acc, register(s, m, chain), value);
   const part = x.kind === 'codes' ? partOf(p.scheme, g, x.group) : partOf(p.scheme, g, 0);
-  const size = Math.max(part, ...g.planes.map((plane) => plane.perWord));
+  const size = chunkOf(g, part);
   const block = b.fresh('block');
   const word = named(
     b.fresh('word'),
@@ -129,7 +131,7 @@ function columns(
   const inner = single ? body : [loop(c, 0, g.block / size, body)];
   const stmts: Stmt[] = [
     registers(acc, starts.length * p.rows.length * chains, lanes),
-    loop(block, 0, g.blocks, [word.stmt, ...inner]),
+    loop(block, 0, g.blocks, [word.stmt, ...askAhead(machine, p, word.ref), ...inner]),
   ];
   starts.forEach((start, s) =>
     p.rows.forEach((_, m) => {
@@ -138,6 +140,27 @@ function columns(
     }),
   );
   return stmts;
+}
+
+/** Asks for the block that lies `ahead` bytes behind this one. */
+function askAhead(
+  { ahead }: Machine,
+  { geometry: g, weight, rows }: BlockProduct,
+  word: Expr,
+): Stmt[] {
+  if (ahead === 0 || rows.length > 1) return [];
+  const lines = Math.ceil(g.blockBytes / cacheLine);
+  return Array.from({ length: lines }, (_, i) => ({
+    kind: 'prefetch',
+    tile: weight('u32'),
+    index: add(word, int((ahead + i * cacheLine) / 4)),
+  }));
+}
+
+/** Elements of k that are written out: parts of k in whole words, a small block at once. */
+function chunkOf(g: BlockGeometry, part: number): number {
+  const least = Math.max(part, ...g.planes.map((plane) => plane.perWord));
+  return g.block <= 2 * least ? g.block : least;
 }
 
 type Sum = (s: number, m: number, chain?: number) => Expr;

@@ -53,7 +53,27 @@ export interface BlockGeometry {
 
 /** Elements of a block where no level has groups along k. */
 const plainBlock = 32;
+/** Blocks are not made wider than that for the sake of lines: rows are filled up to whole ones. */
+const widest = 128;
+/** Bytes of a line of the cache. */
+const line = 64;
 const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
+
+/**
+ * Elements of k in a block: those that the largest group shares, or as many such groups as make
+ * whole lines of the cache, so that no vector of codes lies across two.
+ */
+function blockOf(levels: readonly Level[], bits: number): number {
+  const sizes = levels.map((l) => l.group.k).filter((g) => g > 0);
+  const block = Math.max(plainBlock, ...sizes);
+  const bytes = (elements: number): number =>
+    levels.reduce(
+      (n, l) => n + (l.group.k > 0 ? (elements / l.group.k) * levelBytes(l) * bandRows : 0),
+      (elements * bits * bandRows) / 8,
+    );
+  const times = [1, 2, 4].find((n) => n * block <= widest && bytes(n * block) % line === 0);
+  return block * (times ?? 1);
+}
 
 /** Widths of the planes that make up a code. */
 function planeBits(bits: number): readonly Plane['bits'][] {
@@ -97,8 +117,7 @@ export function blockGeometry(
   const refusal = blocksRefusal(scheme);
   invariant(refusal === undefined, () => `${scheme.name} has ${refusal}`);
   const all = levelsOf(scheme);
-  const sizes = all.map((l) => l.group.k).filter((g) => g > 0);
-  const block = Math.max(plainBlock, ...sizes);
+  const block = blockOf(all, bitsOf(scheme.codes.format));
   let head = 0;
   const rowLevels = all
     .filter((l) => l.group.k === 0)

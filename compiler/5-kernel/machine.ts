@@ -12,6 +12,11 @@ export interface Machine {
   readonly bytes: 'u8s8' | 's8s8';
   /** Tokens that share a pass over a matrix: as many as registers hold sums for. */
   readonly together: number;
+  /**
+   * Bytes of a matrix that are asked for ahead of use where one token passes over it; 0: none. Cores
+   * follow a single stream too late by themselves.
+   */
+  readonly ahead: number;
   /** Tokens whose operands are laid out before the matrix is passed over. */
   readonly staged: number;
 }
@@ -21,6 +26,7 @@ export const wasmMachine: Machine = {
   lanes: 4,
   bytes: 's8s8',
   together: 4,
+  ahead: 0,
   staged: 32,
 };
 
@@ -30,6 +36,7 @@ export const x86Machine: Machine = {
   lanes: 16,
   bytes: 'u8s8',
   together: 8,
+  ahead: 2048,
   staged: 64,
 };
 
@@ -39,5 +46,6 @@ export const armMachine: Machine = {
   lanes: 16,
   bytes: 's8s8',
   together: 4,
+  ahead: 2048,
   staged: 64,
 };

@@ -28,6 +28,9 @@ export type StepRunner = (
   sizes: StepSizes,
 ) => Promise<void>;
 
+/** Bundles by their models: all runs read the same weights. */
+const bundles = new WeakMap<BoundModel, Promise<string>>();
+
 const interpreted: StepRunner = (program, m, sizes) => {
   interpretProgram(program, m, sizes, makeRaceLog(m.memory.byteLength));
   return Promise.resolve();
@@ -42,7 +45,8 @@ export async function runKernels(
   run: StepRunner = interpreted,
   machine: Machine = wasmMachine,
 ): Promise<Float32Array[]> {
-  const bundle = await bundleOf(bound, folder, limits);
+  const bundle = await (bundles.get(bound) ?? bundleOf(bound, folder, limits));
+  bundles.set(bound, Promise.resolve(bundle));
   const manifest = readManifest(readFileSync(join(bundle, 'manifest.json'), 'utf8'));
   const checkpoint = await readCheckpoint(nodeFiles, folder);
   const program = change(compileProgram(bound, checkpoint, { limits, machine }).program);
