@@ -6,7 +6,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import bard from '../examples/bard/model.ts';
 import { modelOf } from '../stdlib/index.ts';
 import { openBandwidthMeter } from './bandwidth.ts';
@@ -28,14 +28,14 @@ interface Flags {
 const command = new Command('bench')
   .argument('[names...]', `what to measure: ${names.join(', ')} (default: all of these)`)
   .option('--json', 'print one JSON object')
-  .option('--rounds <n>', 'rounds of each measurement', Number, 7)
+  .option('--rounds <n>', 'rounds of each measurement', whole, 7)
   .enablePositionalOptions()
   .action(bench);
 command
   .command('cpu')
   .description('native code and wasm beside llama.cpp, wllama and what the machine can do')
   .option('--row <name>', 'rows whose names begin so; may be given several times', collect)
-  .option('--rounds <n>', 'interleaved rounds of each row (default: 7, with --quick 3)', Number)
+  .option('--rounds <n>', 'interleaved rounds of each row (default: 7, with --quick 3)', whole)
   .option('--quick', 'few rounds and few tokens, to see that it runs; results are not kept')
   .option('--list', 'the rows, without measuring')
   .option('--json', 'print one JSON array')
@@ -51,6 +51,12 @@ command
     await benchCpu(flags);
   });
 await command.parseAsync();
+
+function whole(text: string): number {
+  const n = Number(text);
+  if (!Number.isInteger(n) || n < 1) throw new InvalidArgumentError('expected 1 or more.');
+  return n;
+}
 
 function collect(text: string, before: readonly string[] = []): readonly string[] {
   return [...before, text];

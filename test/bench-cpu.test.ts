@@ -14,6 +14,7 @@ const result = (name: string, ratio: number): RowResult => ({
   rounds: 3,
   commit: 'abc',
   machine: { cpu: 'x', cores: 2, memoryBytes: 2 ** 33, features: [], system: 'y', node: 'v20' },
+  disturbance: 0.4,
   versions: { peer: '1.0' },
   measured: {
     unit: 'tok/s',
@@ -47,6 +48,7 @@ test('rows of earlier runs stay, in the order of the table, until they are measu
     const text = readFileSync(join(folder, 'cpu.md'), 'utf8');
     expect(text).toContain('| 1.100 (1.000..1.200)x | >= 1.2x: NOT REACHED |');
     expect(text).toContain('| 1.250 (1.150..1.350)x | >= 1.2x: reached |');
+    expect(text).toContain('others took 40 % of the cores');
     expect(text).not.toContain('1.500');
   } finally {
     rmSync(folder, { recursive: true });

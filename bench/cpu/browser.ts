@@ -4,7 +4,7 @@ import { type IncomingMessage, type ServerResponse, createServer } from 'node:ht
 import { join, normalize } from 'node:path';
 import { build } from 'esbuild';
 import { chromium } from 'playwright-core';
-import type { Answer, Engine } from './engine.ts';
+import { type Answer, type Engine, inTime } from './engine.ts';
 import { type Tools, root } from './tools.ts';
 
 export interface Browser {
@@ -82,7 +82,8 @@ export async function openBrowser(tools: Tools): Promise<Browser> {
     const call = async (f: string, ...args: readonly unknown[]): Promise<Answer> => {
       const list = args.map((a) => JSON.stringify(a)).join(', ');
       try {
-        return await page.evaluate<Answer>(`page.${f}(${list})`);
+        const work = page.evaluate<Answer>(`page.${f}(${list})`);
+        return await inTime(`page.${f}`, work, () => void page.close());
       } catch (e) {
         const [first = ''] = (e instanceof Error ? e.message : String(e)).split('\n');
         throw new Error([first, ...said.splice(0)].join('; '));

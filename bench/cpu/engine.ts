@@ -24,6 +24,25 @@ export function figure(answer: Answer, key: string): number {
   return value;
 }
 
+/** No request takes longer but one that hangs. */
+const patience = 15 * 60_000;
+
+/** Throws once the engine has taken too long; `give` is called then. */
+export async function inTime<T>(name: string, work: Promise<T>, give: () => void): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      give();
+      reject(new Error(`${name} gave no answer in ${patience / 60_000} minutes`));
+    }, patience);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Runs `bench/peers/SCRIPT` with its options; nothing is loaded until it is asked. */
 export function startProcess(
   name: string,
@@ -58,10 +77,11 @@ export function startProcess(
     async ask(request) {
       if (child.exitCode !== null || child.signalCode !== null)
         throw new Error(`${name} has ended ${said.trim()}`);
-      const line = await new Promise<string | Error>((resolve) => {
+      const reply = new Promise<string | Error>((resolve) => {
         waiting.push(resolve);
         child.stdin.write(`${JSON.stringify(request)}\n`);
       });
+      const line = await inTime(name, reply, () => child.kill('SIGKILL'));
       if (line instanceof Error) throw line;
       const answer: unknown = JSON.parse(line);
       if (!isAnswer(answer)) throw new Error(`${name}: ${line}`);

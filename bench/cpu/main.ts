@@ -7,10 +7,10 @@ import { openBandwidthMeter, type BandwidthMeter } from '../bandwidth.ts';
 import { type Browser, openBrowser } from './browser.ts';
 import { modelFile } from './models.ts';
 import { measureLoad, measureMemory, measurePerplexity } from './once.ts';
-import { keep, rowText } from './report.ts';
+import { disturbanceText, keep, quiet, rowText } from './report.ts';
 import type { Machine, Measured, RowResult } from './result.ts';
 import { type Row, rows } from './rows.ts';
-import { installPeers } from './setup.ts';
+import { installBrowser, installPeers } from './setup.ts';
 import { type Effort, measureSpeed } from './speed.ts';
 import { type Tools, makeTools, root } from './tools.ts';
 
@@ -42,12 +42,15 @@ export async function benchCpu(flags: CpuFlags): Promise<void> {
   const effort = { rounds: flags.rounds ?? (quick ? 3 : 7), quick };
   const tools = makeTools(join(root, '.cache/bench'));
   const peers = installPeers(tools);
+  if (wanted.some((r) => r.ours === 'chromium')) installBrowser();
   const meter = await openBandwidthMeter(tools.cache);
   const machine = describeMachine();
   const commit = describeCommit();
   const results: RowResult[] = [];
   for (const [i, row] of wanted.entries()) {
     tools.note(`${i + 1}/${wanted.length} ${row.name}: ${row.title}`);
+    const disturbance = await disturbed();
+    if (disturbance > quiet) tools.note(`  ${disturbanceText(disturbance)}`);
     const outcome = await measured(row, effort, meter, tools);
     const result: RowResult = {
       name: row.name,
@@ -56,6 +59,7 @@ export async function benchCpu(flags: CpuFlags): Promise<void> {
       rounds: effort.rounds,
       commit,
       machine,
+      disturbance,
       versions: { ...peers, ...outcome.versions },
       ...outcome.result,
     };
@@ -66,6 +70,19 @@ export async function benchCpu(flags: CpuFlags): Promise<void> {
   }
   if (flags.json === true) process.stdout.write(`${JSON.stringify(results, null, 1)}\n`);
   if (results.some((r) => r.error !== undefined)) process.exitCode = 1;
+}
+
+/** How busy others keep the cores, from 0 to 1, over a second in which nothing of ours runs. */
+async function disturbed(): Promise<number> {
+  const sum = (): { readonly idle: number; readonly all: number } => {
+    const times = cpus().map((c) => c.times);
+    const all = times.flatMap((t) => Object.values(t)).reduce((a, b) => a + b, 0);
+    return { idle: times.reduce((a, t) => a + t.idle, 0), all };
+  };
+  const from = sum();
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const to = sum();
+  return to.all === from.all ? 0 : 1 - (to.idle - from.idle) / (to.all - from.all);
 }
 
 interface Outcome {

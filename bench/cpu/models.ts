@@ -11,8 +11,9 @@ export interface ModelFile {
   readonly path: string;
   /** Bytes of the file's tensors that one token needs: of experts those that it uses; the head is the embedding. */
   readonly weightBytesPerToken: number;
-  /** Multiplications with weights for one token. */
-  readonly macsPerToken: number;
+  /** Multiplications with the weights of layers, for each token; with those of the head, for each row of logits. */
+  readonly layerMacs: number;
+  readonly headMacs: number;
 }
 
 /** A shape of `ggufShapes` and a type of its matrices, or `bard` and one. */
@@ -42,12 +43,14 @@ function sizesOf(
   }[],
   share: (name: string) => number,
 ): ModelFile {
-  let [bytes, macs] = [0, 0];
+  let [bytes, layers, head] = [0, 0, 0];
   for (const t of tensors) {
     bytes += t.byteLength * share(t.name);
-    if (t.shape.length > 1) macs += t.shape.reduce((a, b) => a * b, 1) * share(t.name);
+    const macs = t.shape.length > 1 ? t.shape.reduce((x, y) => x * y, 1) * share(t.name) : 0;
+    if (t.name.startsWith('blk.')) layers += macs;
+    else head += macs;
   }
-  return { path, weightBytesPerToken: bytes, macsPerToken: macs };
+  return { path, weightBytesPerToken: bytes, layerMacs: layers, headMacs: head };
 }
 
 /** The trained models come with the workplace, not with the sources. */

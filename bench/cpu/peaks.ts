@@ -7,7 +7,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { assembleWasm } from '../../compiler/7-emit/wasm.ts';
-import type { Engine } from './engine.ts';
+import type { Answer, Engine } from './engine.ts';
 import type { ModelFile } from './models.ts';
 import { type Tools, root } from './tools.ts';
 
@@ -24,7 +24,7 @@ export async function startPeak(
 ): Promise<Engine> {
   const [program, ...args] = await (kind === 'wasm-peak' ? wasmLoops(tools) : nativeLoops(tools));
   if (program === undefined) throw new Error('no loops');
-  const ask = async (): Promise<Readonly<Record<string, unknown>>> => {
+  const ask = async (tokens: number): Promise<Answer> => {
     // A process a thread, all at the same time.
     const one = async (): Promise<ReadonlyMap<string, number>> => {
       const { stdout } = await run(program, [...args, '1']);
@@ -37,13 +37,15 @@ export async function startPeak(
     const best = Math.max(...bytes.map(([, v]) => v));
     const parts = [...rates].map(([k, v]) => `${k} ${(v / 1e9).toFixed(1)}`);
     return {
-      tokensPerSecond: best / file.macsPerToken,
+      // A prompt wants the logits of its last token alone; scores of attention are left out.
+      tokensPerSecond: best / (file.layerMacs + file.headMacs / tokens),
       note: `${name}, 10^9 multiplications a second: ${parts.join(', ')}`,
     };
   };
   return {
     name,
-    ask: (request) => (request.do === 'open' ? Promise.resolve({}) : ask()),
+    ask: (request) =>
+      request.do === 'open' ? Promise.resolve({}) : ask(Number(request['tokens'])),
     close: () => Promise.resolve(),
   };
 }

@@ -76,7 +76,7 @@ const plain = (text: string, fileName: string): string =>
  */
 export async function bundleOf(gguf: string, target: TargetName, tools: Tools): Promise<string> {
   const { size, mtimeMs } = statSync(gguf);
-  const sources = ['compiler', 'stdlib', 'runtime'].flatMap(textsUnder);
+  const sources = [...['compiler', 'stdlib'].flatMap(textsUnder), 'runtime/manifest.ts'];
   const key = hashOf(sources, [gguf, String(size), String(mtimeMs)]);
   const folder = join(tools.cache, 'bundles');
   const name = basename(gguf, '.gguf');

@@ -16,6 +16,12 @@ const range = ({ median, min, max }: Spread, unit?: Measured['unit']): string =>
 
 const percent = (x: number): string => `${(100 * x).toFixed(0)} %`;
 
+/** More than this of the cores taken by others disturbs. */
+export const quiet = 0.05;
+
+export const disturbanceText = (share: number): string =>
+  `others kept the cores ${percent(share)} busy just before: disturbed figures`;
+
 /** What must hold, and whether it does. */
 function verdict({ unit, ratio, reach, reachBandwidth, reached, share }: Measured): string {
   if (reach === undefined) return 'no reach';
@@ -49,6 +55,7 @@ export function rowText(r: RowResult): string {
   if (m.tried.length > 0)
     lines.push(`  tried: ${m.tried.map((t) => `${t.engine} ${digits(t.value)}`).join('; ')}`);
   lines.push(...m.notes.map((n) => `  ${n}`));
+  if (r.disturbance > quiet) lines.push(`  ${disturbanceText(r.disturbance)}`);
   return lines.join('\n');
 }
 
@@ -92,7 +99,7 @@ function markdown(all: readonly RowResult[]): string {
 }
 
 function cells(r: RowResult): readonly string[] {
-  const when = `${r.date.slice(0, 16).replace('T', ' ')}, ${r.commit}, ${r.rounds} rounds`;
+  const when = `${r.date.slice(0, 16).replace('T', ' ')}, ${r.commit}, ${r.rounds} rounds${r.disturbance > quiet ? `, others took ${percent(r.disturbance)} of the cores` : ''}`;
   const { measured: m } = r;
   if (!m) return [r.title, `failed: ${r.error ?? 'unknown'}`, '', '', '', '', when];
   const side = (s: Measured['ours'] | undefined): string =>

@@ -48,6 +48,8 @@ export interface RowResult {
   /** Of Cograph, with a `+` where the sources differ from it. */
   readonly commit: string;
   readonly machine: Machine;
+  /** How busy others kept the cores just before, from 0 to 1. */
+  readonly disturbance: number;
   readonly versions: Readonly<Record<string, string>>;
   readonly measured?: Measured;
   readonly error?: string;

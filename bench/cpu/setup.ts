@@ -18,6 +18,14 @@ const installedVersion = (name: string): string | undefined => {
   return existsSync(path) ? read(path).version : undefined;
 };
 
+/** A browser, where Debian's packages may be installed. */
+export function installBrowser(): void {
+  spawnSync(process.execPath, [join(root, 'scripts/ensure.mjs'), '--browser'], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+  });
+}
+
 /**
  * Installs the peers in the versions that `bench/peers/package.json` names; their versions. Not `npm ci`,
  * which wants every platform's packages, and no scripts: they would build or download.
