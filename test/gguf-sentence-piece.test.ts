@@ -129,6 +129,15 @@ describe('errors', () => {
   test.each<[string, Readonly<Record<string, GgufValue>>, RegExp]>([
     ['no scores', { scores: 'x' }, /scores is no list/],
     ['too few', { scores: [1] }, /scores is no list with a number for each token/],
+    [
+      'a token without end',
+      {
+        tokens: english.tokens.map((t) =>
+          t === 'water' ? 'x' : t === '▁water' ? 'x'.repeat(1e6) : t,
+        ),
+      },
+      /a token of 1000000 characters; at most 512/,
+    ],
     ['no unknown', { unknown_token_id: 1e9 }, /unknown_token_id is no token/],
   ])('%s', (_, more, message) => {
     expect(() => tokenizerOf(english, more)).toThrow(CheckpointError);

@@ -4,6 +4,9 @@ import { type Kind, type Pieces, numbersOf, tokenKinds } from './pieces.ts';
 /** What stands for a space. */
 const space = '▁';
 
+/** Characters of a token: beyond them a file is damaged or hostile. */
+const longest = 512;
+
 /**
  * The pairs are ranked as Hugging Face's conversion ranks them: by the score of what they make, then
  * the longer left part first. SentencePiece itself takes the leftmost of equal scores, which differs
@@ -14,6 +17,8 @@ export function sentencePiece({ tokens, kindOf, get, special, fail }: Pieces): K
   if (scores?.length !== tokens.length) {
     return fail('tokenizer.ggml.scores is no list with a number for each token');
   }
+  const long = tokens.find((t) => t.length > longest);
+  if (long !== undefined) fail(`a token of ${long.length} characters; at most ${longest}`);
   const prefix = get('add_space_prefix') !== false;
   const unknown = special('unknown', 0);
   return {
