@@ -1,19 +1,22 @@
 /** Weights kept in a scheme into the layout `blocks`, from whatever the checkpoint has. */
-import { invariant, present } from '../base/invariant.ts';
-import { codeOf } from '../base/number-format.ts';
-import { type QuantScheme, printScheme } from '../base/scheme.ts';
+import { invariant } from '../base/invariant.ts';
+import { bitsOf, codeOf } from '../base/number-format.ts';
+import { type Field, type Level, type QuantScheme, printScheme } from '../base/scheme.ts';
 import type { DType } from '../base/type.ts';
-import { type BlockGeometry, bandOf, blockGeometry, levelAt, planeAt } from '../5-kernel/blocks.ts';
+import { blockGeometry } from '../5-kernel/blocks.ts';
 import type { WeightLayout } from '../5-kernel/layout.ts';
-import { type MatrixSize } from '../scalar/gather.ts';
+import type { MatrixSize } from '../scalar/gather.ts';
 import { type Quantised, quantiseMatrix } from '../scalar/quantise.ts';
 import { packBlocks } from './pack-blocks.ts';
 import type { TensorEntry } from './safetensors.ts';
 import { numbersOf } from './tensor.ts';
 
+/** Elements that are quantised at once: they stand there as doubles. */
+const atOnce = 2 ** 20;
+
 /**
  * The matrices of `shape` in their layout. Where the checkpoint keeps the tensor in the scheme, its
- * codes stay; else its numbers, stored as `from`, are quantised, each matrix by itself.
+ * codes stay; else its numbers, stored as `from`, are quantised.
  */
 export function packScheme(
   stored: Uint8Array,
@@ -24,61 +27,81 @@ export function packScheme(
 ): Uint8Array {
   const [n, k] = shape.slice(-2);
   invariant(n !== undefined && k !== undefined, 'a matrix has two axes');
-  const size: MatrixSize = { n, k };
   const count = shape.slice(0, -2).reduce((a, b) => a * b, 1);
   const g = blockGeometry(n, k, scheme, unit);
   const kept = entry.scheme !== undefined && printScheme(entry.scheme) === printScheme(scheme);
-  const matrix = (i: number): Uint8Array => {
-    if (kept) {
-      const each = stored.byteLength / count;
-      return packBlocks(
-        scheme,
-        { blocks: stored.subarray(i * each, (i + 1) * each) },
-        size,
-        g,
-        unit,
-      );
-    }
-    const numbers = present(all).subarray(i * n * k, (i + 1) * n * k);
-    return packQuantised(scheme, quantiseMatrix(scheme, numbers, size), size, g, unit);
-  };
-  const all = kept ? undefined : numbersOf(stored, entry, from, from);
-  if (count === 1) return matrix(0);
+  // What is kept is read as it lies; rows of numbers are quantised each by itself, some units at once.
+  const rowsAtOnce = kept ? n : unit * Math.max(1, Math.floor(atOnce / (k * unit)));
+  const rowBytes = stored.byteLength / (count * n);
   const out = new Uint8Array(count * g.matrixBytes);
-  for (let i = 0; i < count; i++) out.set(matrix(i), i * g.matrixBytes);
-  return out;
-}
-
-/** A quantised matrix in the layout of `g`. */
-export function packQuantised(
-  scheme: QuantScheme,
-  q: Quantised,
-  size: MatrixSize,
-  g: BlockGeometry,
-  unit: number,
-): Uint8Array {
-  const out = new Uint8Array(g.matrixBytes);
-  const view = new DataView(out.buffer);
-  for (let n = 0; n < size.n; n++) {
-    const { at, lane } = bandOf(g, unit, n);
-    for (const p of [...g.rowLevels, ...g.levels]) {
-      const step = p.group === 0 ? size.k : p.group;
-      for (let k = 0; k < size.k; k += step) {
-        const to = at + levelAt(g, p, lane, k);
-        const code = codeOf(p.level.format, q.level(p.level, n, k));
-        if (p.bytes === 1) view.setUint8(to, code);
-        else if (p.bytes === 2) view.setUint16(to, code, true);
-        else view.setUint32(to, code, true);
-      }
-    }
-    for (let k = 0; k < size.k; k++) {
-      const code = q.codes[n * size.k + k] ?? 0;
-      for (const plane of g.planes) {
-        const { byte, shift } = planeAt(g, plane, lane, k);
-        const part = (code >> plane.from) & (2 ** plane.bits - 1);
-        out[at + byte] = (out[at + byte] ?? 0) | (part << shift);
-      }
+  for (let matrix = 0; matrix < count; matrix++) {
+    for (let row = 0; row < n; row += rowsAtOnce) {
+      const size = { n: Math.min(rowsAtOnce, n - row), k };
+      const start = (matrix * n + row) * rowBytes;
+      const bytes = stored.subarray(start, start + size.n * rowBytes);
+      const part = kept
+        ? packBlocks(scheme, { blocks: bytes }, size, g, unit)
+        : quantisedBlocks(scheme, bytes, { ...entry, shape: [size.n, k] }, from, size, unit);
+      out.set(part, matrix * g.matrixBytes + (row / unit) * g.unitBytes);
     }
   }
   return out;
 }
+
+function quantisedBlocks(
+  scheme: QuantScheme,
+  stored: Uint8Array,
+  entry: TensorEntry,
+  from: DType,
+  size: MatrixSize,
+  unit: number,
+): Uint8Array {
+  const numbers = numbersOf(stored, entry, from, from);
+  const { plain, stores } = plainly(scheme, quantiseMatrix(scheme, numbers, size), size);
+  return packBlocks(plain, stores, size, blockGeometry(size.n, size.k, plain, unit), unit);
+}
+
+/** The same scheme with its codes in words, one after the other, and such stores of a matrix. */
+function plainly(scheme: QuantScheme, q: Quantised, size: MatrixSize) {
+  const stores: Record<string, Uint8Array> = { codes: bytesOf(q.codes) };
+  const field = ({ format }: Field, store: string, group: number): Field => ({
+    format,
+    store,
+    pieces: [
+      {
+        bits: bitsOf(format),
+        offset: 0,
+        digits: [
+          { axis: 'k', size: group, step: 0 },
+          { axis: 'k', step: 32 },
+          { axis: 'n', step: 32, times: { axis: 'k', per: group } },
+        ],
+      },
+    ],
+  });
+  const level = (l: Level): Level => {
+    const group = l.group.k === 0 ? size.k : l.group.k;
+    const columns = Math.ceil(size.k / group);
+    const codes = Int32Array.from({ length: size.n * columns }, (_, i) =>
+      codeOf(l.format, q.level(l, Math.floor(i / columns), (i % columns) * group)),
+    );
+    const store = `level ${Object.keys(stores).length}`;
+    stores[store] = bytesOf(codes);
+    return { ...field(l, store, group), group: l.group };
+  };
+  const { zero } = scheme;
+  const plain: QuantScheme = {
+    ...scheme,
+    codes: field(scheme.codes, 'codes', 1),
+    scales: scheme.scales.map(level),
+    zero:
+      zero.kind === 'integer'
+        ? { ...zero, field: level(zero.field) }
+        : zero.kind === 'minimum'
+          ? { ...zero, levels: zero.levels.map(level) }
+          : zero,
+  };
+  return { plain, stores };
+}
+
+const bytesOf = (words: Int32Array): Uint8Array => new Uint8Array(words.buffer);

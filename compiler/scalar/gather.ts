@@ -122,9 +122,11 @@ export function gatherOf(
   const view = viewOf(stores[field.store], places, stretches > 1 ? [...full, ...rest] : rest);
   return {
     run(out, at, rows, number) {
-      for (const [kind, terms] of (number === stretches - 1 ? rest : full).entries()) {
+      const plans = number === stretches - 1 ? rest : full;
+      for (let kind = 0; kind < plans.length; kind++) {
+        const terms = present(plans[kind]);
         for (let t = 0; t < terms.cell.length; t++) {
-          const place = present(places[terms.place[t] ?? 0], 'a place of the plan');
+          const place = present(places[terms.place[t] ?? 0]);
           const from = (terms.offset[t] ?? 0) + (place.stretchBytes[number] ?? 0);
           const to = at + (terms.cell[t] ?? 0);
           move(view, place.rowBytes, from, out, to, rows, kinds, kind, terms.turn[t] ?? 0, terms.mask[t] ?? 0); // prettier-ignore
