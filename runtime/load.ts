@@ -120,12 +120,17 @@ export async function tokenizerOf(files: BundleFiles): Promise<Tokenizer | undef
   if (!tokenizer) return undefined;
   const text = async (path: string | undefined): Promise<string | undefined> =>
     path === undefined ? undefined : new TextDecoder().decode(await files.read(path));
-  const { vocabulary } = tokenizer;
+  const [rules, config, chatTemplate, vocabulary] = await Promise.all([
+    text(tokenizer.rules ?? tokenizer.file),
+    text(tokenizer.config),
+    text(tokenizer.chatTemplate),
+    tokenizer.vocabulary === undefined ? undefined : files.read(tokenizer.vocabulary),
+  ]);
   return makeTokenizer({
-    tokenizer: (await text(tokenizer.rules ?? tokenizer.file)) ?? '',
-    vocabulary: vocabulary === undefined ? undefined : await files.read(vocabulary),
-    config: await text(tokenizer.config),
-    chatTemplate: await text(tokenizer.chatTemplate),
+    tokenizer: rules ?? '',
+    vocabulary,
+    config,
+    chatTemplate,
     bos: model.bos,
   });
 }

@@ -12,7 +12,16 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** Imports of Node that the runtime makes lazily where there is Node, and nowhere else. */
 const lazily = [
-  ...['node:fs', 'node:fs/promises', 'node:module', 'node:os', 'node:path', 'node:url', 'node:v8'],
+  ...[
+    'node:crypto',
+    'node:fs',
+    'node:fs/promises',
+    'node:module',
+    'node:os',
+    'node:path',
+    'node:url',
+    'node:v8',
+  ],
   'node:worker_threads',
 ];
 
