@@ -23,7 +23,7 @@ import { opOf } from './ops/index.ts';
 import { partition } from './4-partition/partition.ts';
 import type { Plan } from './4-partition/plan.ts';
 import { verifyPlan } from './4-partition/verify.ts';
-import { activationRefusal } from './5-kernel/activation.ts';
+import { activationRefusal, cacheRefusal } from './5-kernel/activation.ts';
 import { type Machine, armMachine, wasmMachine, x86Machine } from './5-kernel/machine.ts';
 import { planRefusal, weightRefusal } from './5-kernel/refusals.ts';
 import { buildProgram } from './6-program/build.ts';
@@ -202,6 +202,7 @@ const hasKernel: NumbersTest = (property, value) => {
   }
   if (value.kind !== 'scheme') return false;
   if (property === 'precision.weights') return weightRefusal(value) === undefined;
+  if (property === 'precision.kv') return cacheRefusal(value) === undefined;
   return property === 'precision.activations' && activationRefusal(value) === undefined;
 };
 

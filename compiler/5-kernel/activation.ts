@@ -1,6 +1,9 @@
 /** Which schemes of what tokens bring products with weights compute with. */
+import { invariant, present } from '../base/invariant.ts';
 import { f32Format } from '../base/number-format.ts';
 import { type QuantScheme, isByRow, levelsOf } from '../base/scheme.ts';
+import type { ValueId } from '../3-graph/graph.ts';
+import type { Plan } from '../4-partition/plan.ts';
 
 export interface Activation {
   /** Elements of k that share a scale; 0: all of a row. */
@@ -29,4 +32,22 @@ export function activationRefusal(scheme: QuantScheme): string | undefined {
   if (activationOf(scheme)) return undefined;
   const groups = levelsOf(scheme).map((l) => `${l.group.n} x ${l.group.k}`);
   return `${scheme.name}: kernels take whole numbers of 2 to 8 bits below one f32 scale for each row or 16, 32, .. elements of it, not groups of ${groups.join(', ')}`;
+}
+
+/** The scheme that a value is quantised in, if it is, and the value before. */
+export function quantisedFrom(
+  plan: Pick<Plan, 'producers'>,
+  x: ValueId,
+): { readonly from: ValueId; readonly activation: Activation } | undefined {
+  const facts = plan.producers.get(x);
+  if (facts?.lowered.kind !== 'quantise') return undefined;
+  const activation = activationOf(facts.lowered.scheme);
+  invariant(activation !== undefined, 'schemes of activations are checked before');
+  return { from: present(facts.node.inputs[0]), activation };
+}
+
+/** Why caches have no kernel for the scheme, or undefined where they have one. */
+export function cacheRefusal(scheme: QuantScheme): string | undefined {
+  if (activationOf(scheme)?.group === 0) return undefined;
+  return `${scheme.name}: caches keep whole numbers of 2 to 8 bits below one f32 scale for each head`;
 }

@@ -4,7 +4,7 @@ import { type Expr, add, fma, int, lane, load, mul, splat, variable } from '../s
 import type { LowerContext } from './context.ts';
 import type { Stmt } from './kernel.ts';
 import { shuffle } from './lane-sums.ts';
-import { type StateTile, entries } from './state-rows.ts';
+import { type StateTile, blockStart, entries, scalesAt } from './state-rows.ts';
 import { loop, named, readRegister, registers, store } from './statements.ts';
 import { simdLanes } from './vectorize.ts';
 
@@ -27,8 +27,9 @@ export interface Dots {
   readonly q: string;
   readonly qRow: Expr;
   readonly keys: StateTile;
-  /** Where the block's keys begin for the head, and the first of the four in it. */
-  readonly start: Expr;
+  /** The cache's block, the key head, and the first of the four in the block. */
+  readonly block: Expr;
+  readonly head: Expr;
   readonly entry: Expr;
 }
 
@@ -40,7 +41,10 @@ export function fourDots(
   const { builder: b } = ctx;
   const acc = b.fresh('dot');
   const { width } = d.keys;
-  const base = named(b.fresh('k_row'), add(d.start, mul(d.entry, int(width))));
+  const base = named(
+    b.fresh('k_row'),
+    add(blockStart(d.keys, d.block, d.head), mul(d.entry, int(width))),
+  );
   const i = b.fresh('i');
   const full = Math.floor(width / simdLanes) * simdLanes;
   const key = (n: number, lanes: number): Expr =>
@@ -69,7 +73,9 @@ export function fourDots(
     add(shuffle(ab.ref, cd.ref, [0, 1, 4, 5]), shuffle(ab.ref, cd.ref, [2, 3, 6, 7])),
   );
   stmts.push(ab.stmt, cd.stmt, sums.stmt);
-  if (full === width) return { stmts, value: sums.ref };
+  const scales = scalesAt(d.keys, d.block, d.head, d.entry, simdLanes);
+  const scaled = (value: Expr): Expr => (scales ? mul(value, scales) : value);
+  if (full === width) return { stmts, value: scaled(sums.ref) };
   // The last elements of a head whose size is no multiple of the lanes.
   const rest = b.fresh('rest');
   const held = b.scratch('dots', simdLanes);
@@ -85,7 +91,7 @@ export function fourDots(
     loop(i, full, width, [0, 1, 2, 3].map(one)),
     ...[0, 1, 2, 3].map((n) => store(held, n, readRegister(rest, n, 1))),
   );
-  return { stmts, value: load(held, int(0), 'f32', simdLanes) };
+  return { stmts, value: scaled(load(held, int(0), 'f32', simdLanes)) };
 }
 
 export interface Weighted {
@@ -94,21 +100,25 @@ export interface Weighted {
   readonly scores: string;
   readonly count: Expr;
   readonly values: StateTile;
-  /** Where the block's values begin for the head. */
-  readonly start: Expr;
+  /** The cache's block and the key head. */
+  readonly block: Expr;
+  readonly head: Expr;
 }
 
 /** o = o * carry + sum over the block's entries of p * v, in the order of the entries. */
 export function weighted(ctx: LowerContext, w: Weighted): Stmt[] {
   const { builder: b } = ctx;
   const { width } = w.values;
-  const base = named(b.fresh('v_row'), w.start);
+  const base = named(b.fresh('v_row'), blockStart(w.values, w.block, w.head));
+  const scale = (entry: Expr): Expr | undefined => scalesAt(w.values, w.block, w.head, entry, 1);
   const e = b.fresh('e');
   const acc = b.fresh('acc');
   const chunk = (from: Expr, groups: number, lanes: number): Stmt[] => {
     const at = (g: number): Expr => add(from, int(g * simdLanes));
     const all = Array.from({ length: groups }, (_, g) => g);
-    const p = named(b.fresh('p'), spread(load(w.scores, variable(e)), lanes));
+    const factor = scale(variable(e));
+    const score = load(w.scores, variable(e));
+    const p = named(b.fresh('p'), spread(factor ? mul(score, factor) : score, lanes));
     const row = named(b.fresh('row'), add(base.ref, mul(variable(e), int(width))));
     const value = (g: number): Expr => entries(w.values, add(row.ref, at(g)), lanes);
     const name = b.fresh(acc);

@@ -31,7 +31,7 @@ import { fourDots, overWidth, spread, weighted } from './attend-block.ts';
 import { loopIndex } from './linear.ts';
 import { maskReach } from './mask.ts';
 import { type PairScope, pairValue } from './pairs.ts';
-import { blockEntries, blockStart, stateOf } from './state-rows.ts';
+import { blockEntries, stateOf } from './state-rows.ts';
 import { loop, named, readRegister, registers, store, when } from './statements.ts';
 import { reduceLanes, simdLanes } from './vectorize.ts';
 
@@ -107,7 +107,8 @@ export function lowerEach(ctx: LowerContext, region: Extract<Region, { kind: 'at
     q: qTile,
     qRow: qRow.ref,
     keys,
-    start: blockStart(keys, page.ref, group.ref),
+    block: page.ref,
+    head: group.ref,
     entry: variable(j),
   });
   const scaled = mul(dots.value, { ...num(lowered.scale), lanes: simdLanes });
@@ -136,7 +137,8 @@ export function lowerEach(ctx: LowerContext, region: Extract<Region, { kind: 'at
       scores,
       count: count.ref,
       values,
-      start: blockStart(values, page.ref, group.ref),
+      block: page.ref,
+      head: group.ref,
     }),
   ];
   const mergeBlock: Stmt[] = [

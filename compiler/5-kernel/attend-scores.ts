@@ -10,7 +10,7 @@ import {
 } from './attend-state.ts'; // prettier-ignore
 import type { Stmt } from './kernel.ts';
 import { lanesOf, shuffle, sumsAcross } from './lane-sums.ts';
-import { blockEntries, blockStart, entries } from './state-rows.ts';
+import { blockEntries, blockStart, entries, scalesAt } from './state-rows.ts';
 import { loop, named, readRegister, registers, store } from './statements.ts';
 import { mentions } from './vectorize.ts';
 
@@ -112,12 +112,16 @@ export function maskedScores(
   const entry = named(b.fresh('entry'), add(mul(variable(page), int(blockEntries)), variable(key)));
   const block = named(b.fresh('block'), pageOf(a, k, page));
   const slot = add(mul(block.ref, int(blockEntries)), variable(key));
+  const scaled = scalesAt(a.keys, block.ref, k.group, variable(key), together);
+  const scales = scaled && named(b.fresh('scales'), scaled);
   const js = named(b.fresh('j'), load(a.positions, slot, 'i32', together));
   const body = range(vectors).flatMap((v): Stmt[] => {
     const keyOf = range(lanes).map((x) => Math.floor((v * lanes + x) / rows));
     const at = add(mul(entry.ref, int(rows)), int(v * lanes));
+    const dot = load(scores, at, 'f32', lanes);
+    const factor = splat(num(lowered.scale), lanes);
     const env = new Map<string, Expr>([
-      ['s', mul(load(scores, at, 'f32', lanes), splat(num(lowered.scale), lanes))],
+      ['s', mul(scales ? mul(dot, shuffle(scales.ref, scales.ref, keyOf)) : dot, factor)],
       ['i', present(i).ref],
       ['j', shuffle(js.ref, js.ref, keyOf)],
       ['h', present(h).ref],
@@ -146,12 +150,12 @@ export function maskedScores(
     ...(reads('h') ? [present(h).stmt] : []),
     present(length).stmt,
     loop(page, 0, k.pages, [
-      ...(reads('j') ? [block.stmt] : []),
+      ...(reads('j') || scales ? [block.stmt] : []),
       loop(
         key,
         0,
         blockEntries,
-        [entry.stmt, ...(reads('j') ? [js.stmt] : []), ...body],
+        [entry.stmt, ...(reads('j') ? [js.stmt] : []), ...(scales ? [scales.stmt] : []), ...body],
         'serial',
         together,
       ),

@@ -4,11 +4,11 @@ import {
   type Expr, add, fma, int, lane, load, min, mul, sub, unary, variable,
 } from '../scalar/expr.ts'; // prettier-ignore
 import {
-  type Attention, type KeyBlock, type Panels, lanesFor, pageOf, range, spread,
+  type Attention, type KeyBlock, type Panels, keysAtOnce, lanesFor, pageOf, range, spread,
 } from './attend-state.ts'; // prettier-ignore
 import type { Stmt } from './kernel.ts';
-import { lanesOf } from './lane-sums.ts';
-import { blockEntries, blockStart, entries } from './state-rows.ts';
+import { lanesOf, shuffle } from './lane-sums.ts';
+import { blockEntries, blockStart, entries, scalesAt } from './state-rows.ts';
 import { loop, named, readRegister, registers, store } from './statements.ts';
 
 /**
@@ -29,11 +29,21 @@ export function sumOfWeights(
   const sums = range(four / own);
   const acc = b.fresh('l');
   const at = (n: number): Expr => add(mul(panel, int(four)), int(n * own));
-  const x = b.fresh('x');
-  const vectors = range(Math.max(lanes, four) / lanes).map((v) => {
-    const place = add(variable(x), int(v * lanes));
+  const together = keysAtOnce(a, p);
+  const page = b.fresh('page');
+  const key = b.fresh('key');
+  const entry = add(mul(variable(page), int(blockEntries)), variable(key));
+  const first = named(b.fresh('x'), mul(entry, int(p.rows)));
+  // Codes of values are summed as they are: what weighs them is the weight times their scale.
+  const block = named(b.fresh('block'), pageOf(a, k, page));
+  const scaled = scalesAt(a.values, block.ref, k.group, variable(key), together);
+  const scales = scaled && named(b.fresh('scales'), scaled);
+  const vectors = range((together * p.rows) / lanes).map((v) => {
+    const place = add(first.ref, int(v * lanes));
     const e = named(b.fresh('e'), unary('exp', sub(load(scores, place, 'f32', lanes), by)));
-    return { ...e, place };
+    const keyOf = range(lanes).map((x) => Math.floor((v * lanes + x) / p.rows));
+    const weight = scales ? mul(e.ref, shuffle(scales.ref, scales.ref, keyOf)) : e.ref;
+    return { ...e, stored: store(scores, place, weight) };
   });
   const added = vectors.flatMap(({ ref }, v): Stmt[] =>
     range(lanes / own).map((part) => {
@@ -41,18 +51,19 @@ export function sumOfWeights(
       return store(acc, n, add(readRegister(acc, n, own), lanesOf(ref, own, part * own)));
     }),
   );
-  const end = mul(k.pages, int(blockEntries * p.rows));
+  const body = [
+    first.stmt,
+    ...(scales ? [scales.stmt] : []),
+    ...vectors.flatMap((v) => [v.stmt, v.stored]),
+    ...added,
+  ];
   return [
     registers(acc, sums.length, own),
     ...sums.map((n) => store(acc, n, mul(load(p.l, at(n), 'f32', own), lanesOf(carry, own)))),
-    loop(
-      x,
-      0,
-      end,
-      [...vectors.flatMap((v) => [v.stmt, store(scores, v.place, v.ref)]), ...added],
-      'vector',
-      Math.max(lanes, four),
-    ),
+    loop(page, 0, k.pages, [
+      ...(scales ? [block.stmt] : []),
+      loop(key, 0, blockEntries, body, 'serial', together),
+    ]),
     ...sums.map((n) => store(p.l, at(n), readRegister(acc, n, own))),
   ];
 }

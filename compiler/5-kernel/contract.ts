@@ -8,6 +8,7 @@ import type { DType } from '../base/type.ts';
 import type { ValueId } from '../3-graph/graph.ts';
 import type { Group, NodeFacts, PlannedWeight, Plan, Region } from '../4-partition/plan.ts';
 import { type Expr, add, arithmetic, int, load, min, mul, sub, variable } from '../scalar/expr.ts';
+import { quantisedFrom } from './activation.ts';
 import { blockGeometry } from './blocks.ts';
 import { blockProduct, sumsFor } from './block-product.ts';
 import { type LowerContext } from './context.ts';
@@ -20,7 +21,7 @@ import { type Share, emitNodes } from './nodes.ts';
 import { bandProduct } from './product.ts';
 import { unitShare } from './share.ts';
 import {
-  type StageRequest, type Staged, codeStage, directStage, floatStage, quantisedFrom,
+  type StageRequest, type Staged, codeStage, directStage, floatStage,
 } from './staging.ts'; // prettier-ignore
 import { loop, named } from './statements.ts';
 

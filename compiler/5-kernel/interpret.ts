@@ -127,7 +127,8 @@ function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
     const { view, at } = place(tile, index, values.length);
     values.forEach((v, lane) => {
       const address = at + lane * bytesOf[tile.dtype];
-      if (tile.space === 'global') run.races.write(address, thread, kernel.name, name);
+      if (tile.space === 'global')
+        run.races.write(address, bytesOf[tile.dtype], thread, kernel.name, name);
       if (tile.dtype === 'f32') view.setFloat32(address, v, true);
       else if (tile.dtype === 'f64') view.setFloat64(address, v, true);
       else {
@@ -146,7 +147,8 @@ function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
     const { view, at } = place(tile, index, lanes);
     return Array.from({ length: lanes }, (_, lane) => {
       const address = at + lane * bytesOf[tile.dtype];
-      if (tile.space === 'global') run.races.read(address, thread, kernel.name, name);
+      if (tile.space === 'global')
+        run.races.read(address, bytesOf[tile.dtype], thread, kernel.name, name);
       switch (tile.dtype) {
         case 'f32':
           return view.getFloat32(address, true);

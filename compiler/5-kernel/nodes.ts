@@ -4,7 +4,7 @@ import type { Loops } from '../ops/op.ts';
 import type { ValueId } from '../3-graph/graph.ts';
 import { heldAs, rowAxisOf, sizeOf } from '../4-partition/classify.ts';
 import type { NodeFacts } from '../4-partition/plan.ts';
-import { type Expr, add, compare, int, load, num, select, variable } from '../scalar/expr.ts';
+import { type Expr, compare, int, load, num, select, variable } from '../scalar/expr.ts';
 import { children } from '../scalar/walk.ts';
 import {
   type Frame,
@@ -16,10 +16,10 @@ import {
   productOf,
   typeOf,
 } from './frame.ts';
+import { emitAppend } from './append.ts';
 import { type Stmt, scalarOf } from './kernel.ts';
 import { type Linear, addIndex, constantIndex, flatten, indexExpr, scaleIndex } from './linear.ts';
 import { type LoopAxis, reduceLoop, storeLoops } from './loops.ts';
-import { asEntry, rowOffset, slotStart, stateTile } from './state-rows.ts';
 import { loop, named, readRegister, registers, store, when } from './statements.ts';
 
 /**
@@ -62,13 +62,12 @@ export function emitNode(ctx: NodeContext, facts: NodeFacts): Stmt[] {
       invariant(false, 'attention is a region of its own');
       break;
     case 'quantise':
-      invariant(false, 'products quantise what they are given themselves');
-      break;
+      return []; // products and caches quantise what they are given themselves
     case 'interpreted':
       invariant(false, 'what only the interpreter has is in no program');
       break;
     case 'append':
-      return emitAppend(ctx, facts);
+      return emitAppend(ctx.frame, facts, ctx.share);
     case 'top':
       return emitTop(ctx, facts, lowered.count);
     case 'view':
@@ -79,7 +78,7 @@ export function emitNode(ctx: NodeContext, facts: NodeFacts): Stmt[] {
 }
 
 /** Column index with the row in front, as values are indexed. */
-const withRow = (frame: Frame, v: ValueId, columns: readonly Linear[]): readonly Linear[] =>
+export const withRow = (frame: Frame, v: ValueId, columns: readonly Linear[]): readonly Linear[] =>
   rowAxisOf(typeOf(frame.plan, v)) === undefined ? columns : [frame.row, ...columns];
 
 function emitLoops(ctx: NodeContext, facts: NodeFacts, v: ValueId, loops: Loops): Stmt[] {
@@ -276,28 +275,6 @@ function sourceOf(ctx: NodeContext, v: ValueId, columns: readonly Linear[]): Exp
   buffers.delete(v);
   const frame: Frame = { ...ctx.frame, plan: { ...ctx.frame.plan, buffers } };
   return element(frame, v, withRow(frame, v, columns));
-}
-
-/** Writes the row's keys or values to the state row of the token's slot. */
-function emitAppend(ctx: NodeContext, facts: NodeFacts): Stmt[] {
-  const { frame } = ctx;
-  const { builder } = frame;
-  const source = present(facts.node.inputs[0]);
-  const state = present(facts.node.state, 'state of an append');
-  const tile = stateTile(builder, state);
-  const slots = builder.param({ kind: 'step', field: 'slot' }, 'i32', 'slot');
-  const share = ctx.share(source);
-  const slot = named(builder.fresh('slot'), load(slots, indexExpr(frame.row), 'i32'));
-  const base = named(builder.fresh('at'), slotStart(tile, slot.ref));
-  const stores = storeLoops(builder, share.axes, (index) => {
-    const columns = share.columns(index);
-    return {
-      tile: tile.tile,
-      index: add(base.ref, rowOffset(tile, state.spec.row, columns)),
-      value: asEntry(tile, element(frame, source, withRow(frame, source, columns))),
-    };
-  });
-  return [slot.stmt, base.stmt, ...stores];
 }
 
 /**

@@ -12,16 +12,18 @@ import {
   type ScalarFn,
   add,
   int,
+  load,
   max,
   min,
+  mul,
   variable,
 } from '../scalar/expr.ts';
 import { children, mapChildren } from '../scalar/walk.ts';
 import type { LowerContext } from './context.ts';
 import { type Frame, element, typeOf } from './frame.ts';
 import type { Stmt } from './kernel.ts';
-import { type Linear, constantIndex, loopIndex, opaqueIndex } from './linear.ts';
-import { entries, rowOffset, slotStart, stateTile } from './state-rows.ts';
+import { type Linear, constantIndex, indexExpr, loopIndex, opaqueIndex } from './linear.ts';
+import { blockEntries, entries, rowOffset, slotStart, stateTile } from './state-rows.ts';
 import { letStmt, loop, named, readRegister, registers, store } from './statements.ts';
 import { mentions, reduceLanes, simdLanes, vectorize } from './vectorize.ts';
 
@@ -98,10 +100,15 @@ export function pairValue(
     const sizes = type.shape.slice(type.shape.length - e.index.length).map(sizeOf);
     const index = e.index.map((x, n) => inRange(x, present(sizes[n])));
     if (state) {
-      const tile = stateTile(builder, state);
+      const tile = stateTile(builder, plan, present(plan.producers.get(v)));
       const linear = index.map((x) => linearOf(x));
-      const at = slotStart(tile, variable(keyMark.slot));
-      return entries(tile, add(at, rowOffset(tile, state.spec.row, linear)));
+      const slot = variable(keyMark.slot);
+      const at = add(slotStart(tile, slot), rowOffset(tile, state.spec.row, linear));
+      const value = entries(tile, at);
+      if (!tile.codes) return value;
+      const head = state.spec.row.length > 1 ? indexExpr(present(linear[0])) : int(0);
+      const scale = add(slotStart(tile.codes.scales, slot), mul(head, int(blockEntries)));
+      return mul(value, load(tile.codes.scales.tile, scale));
     }
     const linear = index.map((x): Linear => linearOf(x));
     return element(scope.frame, v, ownRow ? [scope.frame.row, ...linear] : linear);

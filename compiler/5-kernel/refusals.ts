@@ -1,8 +1,8 @@
 /** What a plan asks for that no kernel does, in words for whoever wrote the sheet. */
-import { type QuantScheme, readScheme } from '../base/scheme.ts';
+import type { QuantScheme } from '../base/scheme.ts';
 import type { Node, ValueId } from '../3-graph/graph.ts';
 import type { NodeFacts, Plan } from '../4-partition/plan.ts';
-import { activationRefusal } from './activation.ts';
+import { activationRefusal, cacheRefusal } from './activation.ts';
 import { blocksRefusal } from './blocks.ts';
 import { codesRefusal } from './code-reading.ts';
 
@@ -14,7 +14,7 @@ export function weightRefusal(scheme: QuantScheme): string | undefined {
 
 /** The first thing that has no kernel. */
 export function planRefusal(plan: Plan): string | undefined {
-  const products = new Set<ValueId>();
+  const quantised = new Map<ValueId, QuantScheme>();
   for (const w of new Set(plan.weights.values())) {
     if (w.layout.kind !== 'blocks') continue;
     const refusal = weightRefusal(w.layout.scheme);
@@ -39,15 +39,22 @@ export function planRefusal(plan: Plan): string | undefined {
     if (lowered.kind === 'quantise') {
       const [v = -1] = node.results;
       if (plan.weights.has(v)) return undefined;
-      products.add(v);
+      quantised.set(v, lowered.scheme);
       return activationRefusal(lowered.scheme);
     }
     for (const [i, v] of node.inputs.entries()) {
-      if (!products.has(v)) continue;
-      const { name } = readScheme(String(plan.producers.get(v)?.node.attrs['scheme']));
+      const scheme = quantised.get(v);
+      if (!scheme) continue;
+      const { name } = scheme;
+      if (lowered.kind === 'append') {
+        const refusal = cacheRefusal(scheme);
+        if (refusal !== undefined) return refusal;
+        const axes = node.state?.spec.row.length;
+        if (axes === 1 || axes === 2) continue;
+      }
       const weight = contraction && plan.weights.get(node.inputs[contraction.weight] ?? -1);
       if (i !== contraction?.x || !weight) {
-        return `${node.op} of what is kept in ${name}: only products with weights take codes`;
+        return `${node.op} of what is kept in ${name}: only products with weights and caches of heads take codes`;
       }
       if (weight.layout.kind !== 'blocks') {
         return `${weight.name} in ${weight.dtype} times activations in ${name}: codes are multiplied with codes, so give the weights a scheme of whole numbers too`;

@@ -4,11 +4,11 @@
  */
 import { invariant, present } from '../base/invariant.ts';
 import type { ValueId } from '../3-graph/graph.ts';
-import type { Contraction, Plan } from '../4-partition/plan.ts';
+import type { Contraction } from '../4-partition/plan.ts';
 import {
   type Expr, add, arithmetic, cast, compare, div, dot4, int, load, max, mul, num, select, splat, sub, unary, variable,
 } from '../scalar/expr.ts'; // prettier-ignore
-import { type Activation, activationOf } from './activation.ts';
+import { type Activation, quantisedFrom } from './activation.ts';
 import type { LowerContext } from './context.ts';
 import { type Frame, columnsOf, element, productOf } from './frame.ts';
 import type { Stmt } from './kernel.ts';
@@ -61,18 +61,6 @@ export interface StageRequest {
   /** k is filled up with zeros to a multiple of it. */
   readonly multiple: number;
   readonly sums: readonly SumWanted[];
-}
-
-/** The scheme that a value is quantised in, if it is, and the value before. */
-export function quantisedFrom(
-  plan: Plan,
-  x: ValueId,
-): { readonly from: ValueId; readonly activation: Activation } | undefined {
-  const facts = plan.producers.get(x);
-  if (facts?.lowered.kind !== 'quantise') return undefined;
-  const activation = activationOf(facts.lowered.scheme);
-  invariant(activation !== undefined, 'schemes of activations are checked before');
-  return { from: present(facts.node.inputs[0]), activation };
 }
 
 /** x as it lies in memory, if it does and only its shape differs. */

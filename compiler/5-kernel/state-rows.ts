@@ -4,8 +4,10 @@
  */
 import { present } from '../base/invariant.ts';
 import type { DType } from '../base/type.ts';
-import type { OpNode, ValueId } from '../3-graph/graph.ts';
-import { type Expr, add, div, half, int, load, mul, rem, toHalf } from '../scalar/expr.ts';
+import type { ValueId } from '../3-graph/graph.ts';
+import type { NodeFacts, Plan } from '../4-partition/plan.ts';
+import { type Expr, add, cast, div, half, int, load, mul, rem, toHalf } from '../scalar/expr.ts';
+import { quantisedFrom } from './activation.ts';
 import type { Builder } from './builder.ts';
 import type { LowerContext } from './context.ts';
 import { scalarOf } from './kernel.ts';
@@ -20,22 +22,45 @@ export interface StateTile {
   /** Axes of a slot's row: the first one, and elements for each of its indices. */
   readonly heads: number;
   readonly width: number;
+  /** The tile holds codes: the largest of them, and the factor of each slot's, a row of one for each head. */
+  readonly codes?: { readonly largest: number; readonly scales: StateTile };
 }
 
-export function stateTile(builder: Builder, state: NonNullable<OpNode['state']>): StateTile {
-  const { row, dtype } = state.spec;
-  const hint = state.name.split('.').at(-1) ?? 'state';
-  const tile = builder.param({ kind: 'state', state: state.name }, dtype, hint);
-  const size = row.reduce((a, b) => a * b, 1);
-  const heads = row.length > 1 ? present(row[0]) : 1;
-  return { tile, dtype, heads, width: size / heads };
+/** An array that lies in memory for a state. */
+export interface StateArray {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly row: readonly number[];
+}
+
+/** What memory holds for the state of an append: its rows, or codes and their scales. */
+export function arraysOf(plan: Pick<Plan, 'producers'>, append: NodeFacts): readonly StateArray[] {
+  const { name, spec } = present(append.node.state, 'state of an append');
+  if (!quantisedFrom(plan, present(append.node.inputs[0]))) return [{ name, ...spec }];
+  return [
+    { name, dtype: 'i8', row: spec.row },
+    { name: `${name}.scales`, dtype: 'f32', row: [headsOf(spec.row), 1] },
+  ];
+}
+
+const headsOf = (row: readonly number[]): number => (row.length > 1 ? present(row[0]) : 1);
+
+export function stateTile(builder: Builder, plan: Plan, append: NodeFacts): StateTile {
+  const [rows, scales] = arraysOf(plan, append).map(({ name, dtype, row }): StateTile => {
+    const hint = name.split('.').at(-1) ?? 'state';
+    const tile = builder.param({ kind: 'state', state: name }, dtype, hint);
+    const heads = headsOf(row);
+    return { tile, dtype, heads, width: row.reduce((a, b) => a * b, 1) / heads };
+  });
+  const own = present(rows, 'rows of a state');
+  if (!scales) return own;
+  const { activation } = present(quantisedFrom(plan, present(append.node.inputs[0])));
+  return { ...own, codes: { largest: activation.largest, scales } };
 }
 
 /** The state that a cache value stands for. */
-export function stateOf(ctx: LowerContext, v: ValueId): StateTile {
-  const facts = present(ctx.plan.producers.get(v), 'producer of a cache');
-  return stateTile(ctx.builder, present(facts.node.state, 'state'));
-}
+export const stateOf = ({ builder, plan }: LowerContext, v: ValueId): StateTile =>
+  stateTile(builder, plan, present(plan.producers.get(v), 'producer of a cache'));
 
 /** Where the block with this number begins for a head. */
 export const blockStart = ({ heads, width }: StateTile, block: Expr, head: Expr): Expr =>
@@ -63,8 +88,22 @@ export function rowOffset(
 export const asEntry = ({ dtype }: StateTile, value: Expr): Expr =>
   dtype === 'f16' ? toHalf(value) : value;
 
-/** Elements of a state as f32, or whole numbers where it holds them. */
-export function entries({ tile, dtype }: StateTile, index: Expr, lanes = 1): Expr {
+/** Elements of a state as f32, or whole numbers where it holds them; codes without their scale. */
+export function entries({ tile, dtype, codes }: StateTile, index: Expr, lanes = 1): Expr {
   const raw = load(tile, index, scalarOf(dtype), lanes);
+  if (codes) return cast(raw, 'f32');
   return dtype === 'f16' ? half(raw) : raw;
+}
+
+/** Scales of consecutive slots of a block, from entry `from` of it on; undefined for what has none. */
+export function scalesAt(
+  { codes }: StateTile,
+  block: Expr,
+  head: Expr,
+  from: Expr,
+  lanes: number,
+): Expr | undefined {
+  if (!codes) return undefined;
+  const start = blockStart(codes.scales, block, head);
+  return load(codes.scales.tile, add(start, from), 'f32', lanes);
 }

@@ -2,6 +2,7 @@
 import { bytesOf } from '../base/type.ts';
 import { present } from '../base/invariant.ts';
 import type { Buffer, Plan, PlanItem, PlannedWeight } from '../4-partition/plan.ts';
+import { arraysOf } from '../5-kernel/state-rows.ts';
 import { packedBytes } from '../5-kernel/packed.ts';
 import type { Limits, MemoryPlan, StateSlot, WeightSlot } from './program.ts';
 
@@ -70,9 +71,10 @@ export function placeStates(plan: Plan): Placed<StateSlot> {
       for (const v of i.region.writes) {
         const facts = plan.producers.get(v);
         if (facts?.lowered.kind !== 'append') continue;
-        const { name, spec } = present(facts.node.state, 'state of an append');
-        const bytes = spec.row.reduce((a, b) => a * b, 1) * bytesOf[spec.dtype];
-        found.set(name, { name, dtype: spec.dtype, row: spec.row, bytes });
+        for (const { name, dtype, row } of arraysOf(plan, facts)) {
+          const bytes = row.reduce((a, b) => a * b, 1) * bytesOf[dtype];
+          found.set(name, { name, dtype, row, bytes });
+        }
       }
     }
     const stride = [...found.values()].reduce((a, s) => a + s.bytes, 0);
