@@ -1,8 +1,15 @@
-/** Byte products: the kernel interpreter, wasm and native code against plain arithmetic. */
+/** Products of bytes and of pairs of 16 bits: the kernel interpreter, wasm and native code against plain arithmetic. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Dot4 } from '../compiler/scalar/expr.ts';
-import { dotKernel, inNative, inWasm, interpreted, lacksNative } from './helpers/one-kernel.ts';
+import {
+  dotKernel,
+  inNative,
+  inWasm,
+  interpreted,
+  lacksNative,
+  pairsKernel,
+} from './helpers/one-kernel.ts';
 
 const words = 32;
 
@@ -16,7 +23,7 @@ function expected(variant: Dot4, a: Int8Array, b: Int8Array, c: Int32Array): num
   });
 }
 
-const memoryOf = (a: Int8Array, b: Int8Array, c: Int32Array): Uint8Array => {
+const memoryOf = (a: Int8Array, b: Int8Array | Int16Array, c: Int32Array): Uint8Array => {
   const bytes = new Uint8Array(3 * 4 * words);
   [a, b, c].forEach((x, i) =>
     bytes.set(new Uint8Array(x.buffer, x.byteOffset, x.byteLength), i * 4 * words),
@@ -69,6 +76,75 @@ describe.each(['u8s8', 's8s8', 'i8i7'] as const)('%s', (variant) => {
         );
         const found = ran.map(sumsIn);
         cases.forEach(({ a, b, c }, i) => expect(found[i]).toEqual(expected(variant, a, b, c)));
+      },
+      30_000,
+    );
+  }
+});
+
+const pairForms = [
+  { signed: true },
+  { signed: false },
+  { signed: true, flip: true },
+  { signed: true, over: true },
+] as const;
+
+/** What `pairsKernel` says, a product at a time. */
+function expectedPairs(
+  {
+    signed,
+    flip = false,
+    over = false,
+  }: (typeof pairForms)[number] & { flip?: boolean; over?: boolean },
+  a: Int8Array,
+  b: Int16Array,
+  c: Int32Array,
+): number[] {
+  const product = (n: number): number => {
+    const byte = (a[n] ?? 0) ^ (flip ? 0x80 : 0);
+    const wide = signed ? (byte << 24) >> 24 : byte & 255;
+    return wide * (b[over ? n % 4 : n] ?? 0);
+  };
+  return [...c].map((sum, i) => (sum + product(2 * i) + product(2 * i + 1)) | 0);
+}
+
+describe.each(pairForms)('pairs, $signed $flip $over', (form) => {
+  const byte = fc.oneof(fc.integer({ min: -128, max: 127 }), fc.constantFrom(-128, -1, 0, 127));
+  const word = fc.oneof(fc.integer({ min: -32768, max: 32767 }), fc.constantFrom(-32768, -1, 32767)); // prettier-ignore
+  const many = <T extends fc.Arbitrary<number>>(of: T, count: number) =>
+    fc.array(of, { minLength: count, maxLength: count });
+  const inputs = fc.record({
+    a: many(byte, 4 * words).map((x) => Int8Array.from(x)),
+    b: many(word, 2 * words).map((x) => Int16Array.from(x)),
+    c: many(fc.integer(), words).map((x) => Int32Array.from(x)),
+  });
+
+  test('the interpreter is exact', () => {
+    const kernel = pairsKernel(words, form);
+    fc.assert(
+      fc.property(inputs, ({ a, b, c }) => {
+        expect(sumsIn(interpreted(kernel, memoryOf(a, b, c)))).toEqual(expectedPairs(form, a, b, c)); // prettier-ignore
+      }),
+    );
+  });
+
+  test.each([true, false])('wasm is exact, relaxed: %s', async (relaxed) => {
+    const cases = fc.sample(inputs, 100);
+    const memories = cases.map(({ a, b, c }) => memoryOf(a, b, c));
+    const found = (await inWasm(pairsKernel(words, form), relaxed, memories)).map(sumsIn);
+    cases.forEach(({ a, b, c }, i) => expect(found[i]).toEqual(expectedPairs(form, a, b, c)));
+  });
+
+  for (const isa of ['avx2', 'avx512'] as const) {
+    const lacks = lacksNative(isa);
+    test.skipIf(lacks !== '').each([4, 8, 16])(
+      `native code for ${isa} is exact, %i lanes${lacks}`,
+      async (lanes) => {
+        const cases = fc.sample(inputs, 3);
+        const memories = cases.map(({ a, b, c }) => memoryOf(a, b, c));
+        const kernel = pairsKernel(words, form, lanes);
+        const found = (await inNative({ os: 'linux', isa }, kernel, memories)).map(sumsIn);
+        cases.forEach(({ a, b, c }, i) => expect(found[i]).toEqual(expectedPairs(form, a, b, c)));
       },
       30_000,
     );

@@ -58,6 +58,14 @@ const zeros4: QuantScheme = {
   },
 }; // prettier-ignore
 
+/** Codes of a whole byte from 0 on. */
+const unsigned8: QuantScheme = {
+  ...int8(32),
+  name: 'unsigned8',
+  offset: -128,
+  codes: { ...int8(32).codes, format: { kind: 'uint', bits: 8 } },
+};
+
 const cases: readonly (readonly [string, BoundModel, number])[] = [
   ['q4_0, floats', linear(q4_0), 2e-4],
   ['q6_k, floats', linear(q6_k), 2e-4],
@@ -67,6 +75,7 @@ const cases: readonly (readonly [string, BoundModel, number])[] = [
   ['q4_k x int8(32)', linear(q4_k, int8(32)), 2e-3],
   ['q6_k x int8(32)', linear(q6_k, int8(32)), 2e-3],
   ['int8 x int8: a scale a row', linear(int8(), int8()), 2e-3],
+  ['uint8 x int8(32)', linear(unsigned8, int8(32)), 2e-3],
   ['int4(64) x int8(32)', linear(int4(64), int8(32)), 2e-3],
   ['tables, floats', tables(), 2e-4],
   ['tables x int8(32)', tables(precision`:linear { activations: ${int8(32)} }`), 2e-3],

@@ -2,18 +2,21 @@
 import { invariant } from '../base/invariant.ts';
 import { type NumberFormat, bitsOf, valueOf } from '../base/number-format.ts';
 import type { QuantScheme } from '../base/scheme.ts';
+import type { Dot4 } from '../scalar/expr.ts';
 import type { Machine } from './machine.ts';
 
 /**
  * What is done to the bits of four codes in a word, and how the bytes that it leaves stand for what
- * the scheme multiplies with its scale: (byte + offset) * factor, bytes signed in `s8s8` alone.
+ * the scheme multiplies with its scale: (byte + offset) * factor, bytes signed in `s8s8` and `s16`
+ * alone.
  */
 export interface CodeReading {
   /** Flips bits of each byte: those of two's complement that carry the sign. */
   readonly flip: number;
   /** The byte that stands for each code, where codes number the entries of a table. */
   readonly table?: readonly number[];
-  readonly variant: 'i8i7' | 'u8s8' | 's8s8';
+  /** What multiplies the bytes: a `dot4`, or a `dot2` of them as pairs of 16 bits, signed or not. */
+  readonly variant: Dot4 | 's16' | 'u16';
   readonly offset: number;
   /** A power of two. */
   readonly factor: number;
@@ -38,6 +41,9 @@ export function readingOf({ codes, offset }: QuantScheme, machine: Machine): Cod
   // Two's complement of few bits as a number from 0 on.
   if (half < 128) return unsignedReading(signed, half, offset, 'i8i7');
   if (machine.bytes === 'u8s8') return unsignedReading(signed, half, offset, 'u8s8');
+  if (machine.bytes === 'pairs') {
+    return { flip: 0, variant: signed ? 's16' : 'u16', offset, factor: 1 };
+  }
   return {
     flip: signed ? 0 : bytesOf(128),
     variant: 's8s8',
@@ -98,8 +104,10 @@ function tableReading(format: NumberFormat, offset: number, bytes: Machine['byte
   const { entries, factor } = table;
   const least = Math.min(...entries);
   const narrow = Math.max(...entries) - least <= 127;
-  if (!narrow && bytes === 's8s8')
-    return { flip: 0, table: entries, variant: 's8s8', offset: 0, factor };
+  if (!narrow && bytes !== 'u8s8') {
+    const variant = bytes === 'pairs' ? 's16' : 's8s8';
+    return { flip: 0, table: entries, variant, offset: 0, factor };
+  }
   return {
     flip: 0,
     table: entries.map((e) => e - least),

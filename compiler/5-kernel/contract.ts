@@ -10,7 +10,8 @@ import type { Group, NodeFacts, PlannedWeight, Plan, Region } from '../4-partiti
 import { type Expr, add, arithmetic, int, load, min, mul, sub, variable } from '../scalar/expr.ts';
 import { quantisedFrom } from './activation.ts';
 import { blockGeometry } from './blocks.ts';
-import { blockProduct, sumsFor } from './block-product.ts';
+import { readsPairs, sumsFor } from './block-codes.ts';
+import { blockProduct } from './block-product.ts';
 import { type LowerContext } from './context.ts';
 import { type Frame, columnsOf, element, rowCount, tileWord } from './frame.ts';
 import type { Stmt } from './kernel.ts';
@@ -77,7 +78,10 @@ function requestOf(
   );
   const different = new Map(sums.map((s) => [`${s.part} ${s.factor}`, s]));
   const multiple = [...multiples, group || 1].reduce(commonMultiple);
-  return { x, contraction, multiple, sums: [...different.values()] };
+  const pairs = weights.some(
+    (w) => w.layout.kind === 'blocks' && readsPairs(w.layout.scheme, machine),
+  );
+  return { x, contraction, multiple, sums: [...different.values()], pairs };
 }
 
 const commonMultiple = (a: number, b: number): number => {

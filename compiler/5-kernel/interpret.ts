@@ -247,6 +247,19 @@ function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
           ),
         );
       }
+      case 'pairs': {
+        const a = value(e.a);
+        const first = e.from === 'low' ? 0 : 2 * e.lanes;
+        const byte = (i: number): number => byteAt(at(a, i >> 2), 8 * (i & 3), !e.signed);
+        return lanes((l) => pairOf(byte(first + 2 * l), byte(first + 2 * l + 1)));
+      }
+      case 'dot2': {
+        const [a, b, c] = [value(e.a), value(e.b), value(e.c)];
+        return lanes((l) => {
+          const [x, y] = [at(a, l), at(b, l)];
+          return at(c, l) + lowOf(x) * lowOf(y) + (x >> 16) * (y >> 16);
+        });
+      }
       case 'at':
       case 'sum':
         throw new Failure('kernel/expression', `${kernel.name}: ${e.op} has no meaning here`);
@@ -256,6 +269,8 @@ function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
   } // prettier-ignore
 }
 
+const pairOf = (low: number, high: number): number => (low & 0xffff) | (high << 16);
+const lowOf = (pair: number): number => (pair << 16) >> 16;
 const byteAt = (word: number, bit: number, unsigned: boolean): number =>
   unsigned ? (word >>> bit) & 255 : (word << (24 - bit)) >> 24;
 

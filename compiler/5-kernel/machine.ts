@@ -8,8 +8,11 @@ export interface Machine {
   readonly name: string;
   /** Lanes of 32 bits that products with weights work in: at most the rows of a band. */
   readonly lanes: 4 | 8 | 16;
-  /** How codes of eight bits are read by the instruction that multiplies bytes. */
-  readonly bytes: 'u8s8' | 's8s8';
+  /**
+   * How codes of eight bits are multiplied: bytes with bytes as the instruction has their signs, or
+   * `pairs` of them as 16 bits where none multiplies bytes of the full range.
+   */
+  readonly bytes: 'u8s8' | 's8s8' | 'pairs';
   /** Tokens that share a pass over a matrix: as many as registers hold sums for. */
   readonly together: number;
   /**
@@ -24,7 +27,7 @@ export interface Machine {
 export const wasmMachine: Machine = {
   name: 'wasm',
   lanes: 4,
-  bytes: 's8s8',
+  bytes: 'pairs',
   together: 4,
   ahead: 0,
   staged: 32,

@@ -6,7 +6,7 @@ import { invariant, present } from '../base/invariant.ts';
 import type { ValueId } from '../3-graph/graph.ts';
 import type { Contraction } from '../4-partition/plan.ts';
 import {
-  type Expr, add, arithmetic, cast, compare, div, dot4, int, load, max, mul, num, select, splat, sub, unary, variable,
+  type Expr, add, arithmetic, cast, compare, div, dot4, int, load, max, mul, num, pairsOf, select, splat, sub, unary, variable,
 } from '../scalar/expr.ts'; // prettier-ignore
 import { type Activation, quantisedFrom } from './activation.ts';
 import type { LowerContext } from './context.ts';
@@ -35,6 +35,8 @@ export interface StagedCodes {
   /** u32; words of a row. */
   readonly words: string;
   readonly perRow: number;
+  /** u32; the same codes, two of 16 bits to a word, where a product reads them so. */
+  readonly pairs: string | undefined;
   /** f32; elements of k that share a scale, and scales of a row. */
   readonly scales: string;
   readonly group: number;
@@ -61,6 +63,8 @@ export interface StageRequest {
   /** k is filled up with zeros to a multiple of it. */
   readonly multiple: number;
   readonly sums: readonly SumWanted[];
+  /** Whether codes are wanted as pairs of 16 bits too. */
+  readonly pairs: boolean;
 }
 
 /** x as it lies in memory, if it does and only its shape differs. */
@@ -180,6 +184,7 @@ export function codeStage(
   const rows = machine.staged * slots;
   const bytes = b.scratch('codes', rows * padded, 'i8');
   const words = b.view(bytes, 'u32');
+  const pairs = request.pairs ? b.scratch('pairs', (rows * padded) / 2, 'u32') : undefined;
   const scalesPerRow = padded / group;
   const scales = b.scratch('scales', rows * scalesPerRow);
   const sums = request.sums.map((s) => ({
@@ -207,6 +212,7 @@ export function codeStage(
     group,
     bytes,
     words,
+    pairs,
     scales,
     sums,
   });
@@ -224,6 +230,7 @@ export function codeStage(
     kind: 'codes',
     words,
     perRow: padded / 4,
+    pairs,
     scales,
     group,
     scalesPerRow,
@@ -244,6 +251,7 @@ interface RowOfCodes {
   readonly bytes: string;
   /** The same, four to a word. */
   readonly words: string;
+  readonly pairs: string | undefined;
   readonly scales: string;
   readonly sums: readonly (SumWanted & { readonly tile: string; readonly perRow: number })[];
 }
@@ -286,7 +294,22 @@ function quantiseRow(ctx: LowerContext, { largest }: Activation, r: RowOfCodes):
     store(r.scales, add(mul(r.to, int(perRow)), variable(g)), scale.ref),
     codes,
   ];
-  return [loop(g, 0, perRow, groupStmts), ...r.sums.flatMap((s) => sumsOfRow(ctx, r, s))];
+  return [
+    loop(g, 0, perRow, groupStmts),
+    ...(r.pairs === undefined ? [] : [pairsOfRow(ctx, r, r.pairs)]),
+    ...r.sums.flatMap((s) => sumsOfRow(ctx, r, s)),
+  ];
+}
+
+/** The row's codes once more, each in 16 bits. */
+function pairsOfRow({ builder: b }: LowerContext, r: RowOfCodes, pairs: string): Stmt {
+  const i = b.fresh('i');
+  const words = r.padded / 4;
+  const codes = load(r.words, add(mul(r.to, int(words)), variable(i)), 'i32', 4);
+  const to = mul(add(mul(r.to, int(words)), variable(i)), int(2));
+  const [low, high] = pairsOf(codes, true);
+  const stores = [store(pairs, to, low), store(pairs, add(to, int(4)), high)];
+  return loop(i, 0, words, stores, 'vector', 4);
 }
 
 /** Sums of codes over parts of the row: products of bytes with ones. */

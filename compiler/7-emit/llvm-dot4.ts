@@ -1,4 +1,4 @@
-/** Products of four bytes: one instruction where the processor has it, exact everywhere. */
+/** Products of four bytes, and of pairs of 16 bits: one instruction where the processor has it, exact everywhere. */
 import type { ExprOf } from '../scalar/expr.ts';
 import {
   type LlvmBody,
@@ -44,6 +44,36 @@ export function emitDot4(
     total = assign(body, `add ${type} ${total}, ${assign(body, `mul ${type} ${x}, ${y}`)}`);
   }
   return total;
+}
+
+const picked = (picks: readonly number[]): string =>
+  `<${picks.length} x i32> <${picks.map((p) => `i32 ${p}`).join(', ')}>`;
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
+export function emitPairs(body: LlvmBody, e: ExprOf<'pairs'>, a: string): string {
+  const [type, all] = [llvmType('i32', e.lanes), of('i8', 4 * e.lanes)];
+  const [bytes, words] = [of('i8', 2 * e.lanes), of('i16', 2 * e.lanes)];
+  const first = e.from === 'low' ? 0 : 2 * e.lanes;
+  const pick = picked(upTo(2 * e.lanes).map((i) => first + i));
+  const as = assign(body, `bitcast ${type} ${a} to ${all}`);
+  const half = assign(body, `shufflevector ${all} ${as}, ${all} undef, ${pick}`);
+  const wide = assign(body, `${e.signed ? 'sext' : 'zext'} ${bytes} ${half} to ${words}`);
+  return assign(body, `bitcast ${words} ${wide} to ${type}`);
+}
+
+/** c + two products of 16 bits in each lane, in the form that LLVM has an instruction for. */
+export function emitDot2(body: LlvmBody, lanes: number, a: string, b: string, c: string): string {
+  const [type, words, wide] = [llvmType('i32', lanes), of('i16', 2 * lanes), of('i32', 2 * lanes)];
+  const [x, y] = [a, b].map((v) => {
+    const halves = assign(body, `bitcast ${type} ${v} to ${words}`);
+    return assign(body, `sext ${words} ${halves} to ${wide}`);
+  });
+  const products = assign(body, `mul ${wide} ${x}, ${y}`);
+  const [even, odd] = [0, 1].map((first) => {
+    const pick = picked(upTo(lanes).map((i) => 2 * i + first));
+    return assign(body, `shufflevector ${wide} ${products}, ${wide} undef, ${pick}`);
+  });
+  return assign(body, `add ${type} ${c}, ${assign(body, `add ${type} ${even}, ${odd}`)}`);
 }
 
 interface Dot4Instruction {

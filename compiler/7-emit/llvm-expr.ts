@@ -3,8 +3,8 @@ import { invariant, unreachable } from '../base/invariant.ts';
 import { bytesOf } from '../base/type.ts';
 import type { Expr, ExprOf, ScalarType } from '../scalar/expr.ts';
 import { type Tile } from '../5-kernel/kernel.ts';
-import { emitDot4 } from './llvm-dot4.ts';
 import { emitLookup } from './llvm-lookup.ts';
+import { emitDot2, emitDot4, emitPairs } from './llvm-dot4.ts';
 import {
   type LlvmBody, type LlvmFeatures, assign, call, constant, llvmType, memoryType, of, suffix,
 } from './llvm-value.ts'; // prettier-ignore
@@ -74,6 +74,10 @@ export function emitLlvmExpr(c: LlvmContext, e: Expr): string {
       return emitDot4(body, c.features, e, go(e.a), go(e.b), go(e.c));
     case 'lookup':
       return emitLookup(body, c.features, e, go(e.a));
+    case 'pairs':
+      return emitPairs(body, e, go(e.a));
+    case 'dot2':
+      return emitDot2(body, e.lanes, go(e.a), go(e.b), go(e.c));
     case 'not':
       return assign(body, `xor ${type} ${go(e.a)}, ${constant(1, 'bool', e.lanes)}`);
     case 'round':

@@ -41,6 +41,7 @@ export function emitExpr(c: ExprContext, e: Expr): string {
     case 'lane':
       return `(${shapeOf(e.a)}.extract_lane ${e.lane} ${go(e.a)})`;
     case 'shuffle': {
+      if (e.a.lanes === 2) return twoLanesText(c, e);
       const bytes = e.pick.flatMap((l) => [0, 1, 2, 3].map((b) => l * 4 + b));
       return `(i8x16.shuffle ${bytes.join(' ')} ${go(e.a)} ${go(e.b)})`;
     }
@@ -62,6 +63,10 @@ export function emitExpr(c: ExprContext, e: Expr): string {
       return dot4Text(c, e);
     case 'lookup':
       return lookupText(c, e);
+    case 'pairs':
+      return pairsText(c, e);
+    case 'dot2':
+      return `(i32x4.add ${go(e.c)} (i32x4.dot_i16x8_s ${go(e.a)} ${go(e.b)}))`;
     case 'not':
       return e.lanes > 1 ? `(v128.not ${go(e.a)})` : `(i32.eqz ${go(e.a)})`;
     case 'round':
@@ -223,6 +228,27 @@ function lookupText(c: ExprContext, e: ExprOf<'lookup'>): string {
   const a = emitExpr(c, e.a);
   if (e.lanes > 1) return `(i8x16.swizzle ${table} ${a})`;
   return `(i32x4.extract_lane 0 (i8x16.swizzle ${table} (i32x4.splat ${a})))`;
+}
+
+/** Two lanes over and over: vectors of two lanes are in memory alone. */
+function twoLanesText(c: ExprContext, { a, b, pick }: ExprOf<'shuffle'>): string {
+  invariant(a.op === 'load' && a === b && isWord(c.tile(a.tile)), 'two lanes are loaded');
+  invariant(
+    pick.every((p, i) => p % 2 === i % 2),
+    'two lanes over and over',
+  );
+  return `(v128.load64_splat ${addressText(c, a.tile, a.index)})`;
+}
+
+/** Half of a vector that lies in memory is loaded alone and made wider on the way. */
+function pairsText(c: ExprContext, { a, from, signed }: ExprOf<'pairs'>): string {
+  invariant(a.lanes === 4, 'four lanes');
+  const sign = signed ? 's' : 'u';
+  if (a.op === 'load' && c.tile(a.tile).space !== 'register' && isWord(c.tile(a.tile))) {
+    const index = from === 'low' ? a.index : add(a.index, int(2));
+    return `(v128.load8x8_${sign} ${addressText(c, a.tile, index)})`;
+  }
+  return `(i16x8.extend_${from}_i8x16_${sign} ${emitExpr(c, a)})`;
 }
 
 function castText(c: ExprContext, e: ExprOf<'cast'>): string {

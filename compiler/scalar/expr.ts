@@ -3,7 +3,8 @@
  * of kernels are made of it. Expressions are pure trees; evaluation order never matters.
  *
  * An expression has an element type and a number of lanes (1: a scalar; more: a vector). `at` occurs
- * only in op bodies, `load`, lane operations and `dot4` only in kernels.
+ * only in op bodies, `load`, lane operations and products of bytes or pairs only in
+ * kernels.
  */
 export type ScalarType = 'f64' | 'f32' | 'i32' | 'bool';
 
@@ -86,7 +87,19 @@ export type Expr =
    * Each of the four bytes of an i32, 0 .. 15, as the entry of a table of 16 bytes that it numbers.
    * Entries are -128 .. 255: the byte is what counts.
    */
-  | (Base & { readonly op: 'lookup'; readonly a: Expr; readonly table: readonly number[] });
+  | (Base & { readonly op: 'lookup'; readonly a: Expr; readonly table: readonly number[] })
+  /**
+   * Bytes as pairs of 16 bits: of the i32 lanes of a, which hold four bytes each, those of the lower or
+   * the upper half of the lanes, two a lane, each with its sign or with zeros above.
+   */
+  | (Base & {
+      readonly op: 'pairs';
+      readonly a: Expr;
+      readonly from: 'low' | 'high';
+      readonly signed: boolean;
+    })
+  /** c + the two products of signed 16-bit numbers per i32 lane; sums wrap around. */
+  | (Base & { readonly op: 'dot2'; readonly a: Expr; readonly b: Expr; readonly c: Expr });
 
 export type ExprOf<K extends Expr['op']> = Extract<Expr, { readonly op: K }>;
 
@@ -242,4 +255,25 @@ export const lookup = (a: Expr, table: readonly number[]): Expr => ({
   table,
   dtype: 'i32',
   lanes: a.lanes,
+});
+/** Both halves of a's bytes as pairs, the lower lanes' first. */
+export const pairsOf = (a: Expr, signed: boolean): readonly [Expr, Expr] => [
+  { op: 'pairs', a, from: 'low', signed, dtype: 'i32', lanes: a.lanes },
+  { op: 'pairs', a, from: 'high', signed, dtype: 'i32', lanes: a.lanes },
+];
+export const dot2 = (a: Expr, b: Expr, c: Expr): Expr => ({
+  op: 'dot2',
+  a,
+  b,
+  c,
+  dtype: 'i32',
+  lanes: c.lanes,
+});
+export const shuffle = (a: Expr, b: Expr, pick: readonly number[]): Expr => ({
+  op: 'shuffle',
+  a,
+  b,
+  pick,
+  dtype: a.dtype,
+  lanes: pick.length,
 });

@@ -94,6 +94,10 @@ export function printExpr(e: Expr, level = 0): string {
       return call(e.op, e.a, ...e.table.map(String));
     case 'dot4':
       return call(`dot4_${e.variant}`, e.a, e.b, e.c);
+    case 'pairs':
+      return call(`pairs_${e.from}_${e.signed ? 's' : 'u'}`, e.a);
+    case 'dot2':
+      return call('dot2', e.a, e.b, e.c);
     default:
       return unreachable(e);
   }

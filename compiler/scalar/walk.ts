@@ -16,11 +16,12 @@ export function children(e: Expr): readonly Expr[] {
       return [e.when, e.a, e.b];
     case 'fma':
     case 'dot4':
+    case 'dot2':
       return [e.a, e.b, e.c];
     case 'neg': case 'abs': case 'sqrt': case 'floor': case 'ceil': case 'trunc': case 'round':
     case 'exp': case 'log': case 'sin': case 'cos': case 'tanh': case 'erf': case 'not':
     case 'cast': case 'bits': case 'splat': case 'lane': case 'sum':
-    case 'half': case 'tohalf': case 'lookup':
+    case 'half': case 'tohalf': case 'lookup': case 'pairs':
       return [e.a];
     case 'add': case 'sub': case 'mul': case 'div': case 'rem': case 'min': case 'max':
     case 'and': case 'or': case 'xor': case 'shl': case 'shr':
@@ -51,14 +52,15 @@ export function mapChildren(e: Expr, f: (child: Expr) => Expr): Expr {
       return when === e.when && a === e.a && b === e.b ? e : { ...e, when, a, b };
     }
     case 'fma':
-    case 'dot4': {
+    case 'dot4':
+    case 'dot2': {
       const [a, b, c] = [f(e.a), f(e.b), f(e.c)];
       return a === e.a && b === e.b && c === e.c ? e : { ...e, a, b, c };
     }
     case 'neg': case 'abs': case 'sqrt': case 'floor': case 'ceil': case 'trunc': case 'round':
     case 'exp': case 'log': case 'sin': case 'cos': case 'tanh': case 'erf': case 'not':
     case 'cast': case 'bits': case 'splat': case 'lane': case 'sum':
-    case 'half': case 'tohalf': case 'lookup': {
+    case 'half': case 'tohalf': case 'lookup': case 'pairs': {
       const a = f(e.a);
       return a === e.a ? e : { ...e, a };
     }

@@ -12,7 +12,9 @@ import type { Program } from '../../compiler/6-program/program.ts';
 import type { LlvmVariant } from '../../compiler/7-emit/llvm.ts';
 import { assembleWasm } from '../../compiler/7-emit/wasm.ts';
 import { emitKernel } from '../../compiler/7-emit/wat-kernel.ts';
-import { type Dot4, load, lookup, variable } from '../../compiler/scalar/expr.ts';
+import {
+  type Dot4, add, arithmetic, dot2, int, load, lookup, mul, pairsOf, shuffle, variable,
+} from '../../compiler/scalar/expr.ts'; // prettier-ignore
 import { missingTools, nativeRunner } from './native-run.ts';
 
 /** A kernel over arrays of these names. */
@@ -52,6 +54,29 @@ export function lookupKernel(words: number, table: readonly number[], lanes = 4)
   const found = lookup(load('a', i, 'i32', lanes), table);
   const body = [loop('i', 0, words, [store('b', i, found)], 'vector', lanes)];
   return kernelOver({ a: 'i32', b: 'i32' }, body);
+}
+
+/**
+ * c[i] += dot2 of bytes of the first half of `a`, as pairs, with pairs of `b`: those in step with them, or
+ * the first two over and over. `flip`: the sign bits of the bytes are turned before.
+ */
+export function pairsKernel(
+  words: number,
+  { signed, flip = false, over = false }: { signed: boolean; flip?: boolean; over?: boolean },
+  lanes = 4,
+): Kernel {
+  const i = variable('i');
+  const bytes = load('a', i, 'i32', lanes);
+  const turned = arithmetic('xor', bytes, { ...int(0x80808080 | 0), lanes });
+  const two = load('b', int(0), 'i32', 2);
+  const repeated = shuffle(two, two, Array.from({ length: lanes }, (_, l) => l % 2)); // prettier-ignore
+  const stores = pairsOf(flip ? turned : bytes, signed).map((half, which) => {
+    const at = add(mul(i, int(2)), int(which * lanes));
+    const b = over ? repeated : load('b', at, 'i32', lanes);
+    return store('c', at, dot2(half, b, load('c', at, 'i32', lanes)));
+  });
+  const body = [loop('i', 0, words / 2, stores, 'vector', lanes)];
+  return kernelOver({ a: 'i32', b: 'i32', c: 'i32' }, body);
 }
 
 /** Bytes of the memory after the kernel ran over it; its arrays have the same size. */
