@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import { ggmlTypes } from '../../stdlib/index.ts';
 import { writeGguf } from '../../test/helpers/gguf.ts';
 import { ggufOfFolder } from '../../test/helpers/gguf-of-folder.ts';
-import { blockNames, ggufShapes, ggufTensors, makeGguf } from '../gguf-random.ts';
+import { type GgufShape, blockNames, ggufShapes, ggufTensors, makeGguf } from '../gguf-random.ts';
 import { type Tools, root } from './tools.ts';
 
 export interface ModelFile {
+  /** Of the random ones. */
+  readonly shape?: GgufShape;
+  readonly type: string;
   readonly path: string;
   /** Bytes of the file's tensors that one token needs: of experts those that it uses; the head is the embedding. */
   readonly weightBytesPerToken: number;
@@ -31,7 +34,7 @@ export async function modelFile(name: ModelName, tools: Tools): Promise<ModelFil
   const { experts } = shape;
   const share = (tensor: string): number =>
     experts !== undefined && tensor.includes('_exps') ? experts.used / experts.count : 1;
-  return sizesOf(path, ggufTensors(shape, block), share);
+  return { ...sizesOf(path, ggufTensors(shape, block), share), type: block, shape };
 }
 
 function sizesOf(
@@ -42,7 +45,7 @@ function sizesOf(
     readonly byteLength: number;
   }[],
   share: (name: string) => number,
-): ModelFile {
+): Omit<ModelFile, 'type'> {
   let [bytes, layers, head] = [0, 0, 0];
   for (const t of tensors) {
     bytes += t.byteLength * share(t.name);
@@ -53,7 +56,7 @@ function sizesOf(
   return { path, weightBytesPerToken: bytes, layerMacs: layers, headMacs: head };
 }
 
-/** The trained models come with the workplace, not with the sources. */
+/** Lies beside the sources, not among them. */
 export const bardFolder = join(root, '../shared/models/bard-qwen3');
 
 /** `bard-qwen3` with its tokenizer as the GGUF that llama.cpp's converter makes of it. */
@@ -69,7 +72,7 @@ async function bardFile(type: string, cache: string): Promise<ModelFile> {
     renameSync(`${path}.partial`, path);
   }
   const entries = tensors.map((t) => ({ ...t, byteLength: t.bytes.byteLength }));
-  return sizesOf(path, entries, () => 1);
+  return { ...sizesOf(path, entries, () => 1), type };
 }
 
 interface TokenizerJson {

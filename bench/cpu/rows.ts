@@ -3,10 +3,18 @@ import type { ModelName } from './models.ts';
 
 /**
  * `native` and `wasm` are Cograph in Node, `chromium` is its wasm in a browser, where `wllama` runs too;
+ * `onnxruntime` runs the model's matrices alone, in blocks of as many bits;
  * `wasm-peak` and `native-peak` are loops of byte dot products, stated as the prefill they would make.
  */
 export type EngineName =
-  'native' | 'wasm' | 'chromium' | 'llama.cpp' | 'wllama' | 'wasm-peak' | 'native-peak';
+  | 'native'
+  | 'wasm'
+  | 'chromium'
+  | 'llama.cpp'
+  | 'wllama'
+  | 'onnxruntime'
+  | 'wasm-peak'
+  | 'native-peak';
 
 /** `best`: all numbers from 1 to the cores, doubling, are tried first, and the fastest is taken. */
 export type Threads = number | 'all' | 'best';
@@ -114,6 +122,13 @@ export const rows: readonly Row[] = [
     speed({ kind: 'decode', model, threads: 'best', reach: 1.3 }),
   ),
   speed({ kind: 'decode', model: 'llama-150m BF16', threads: 'best' }),
+  ...(['llama-150m Q4_0', 'llama-150m Q8_0'] as const).flatMap((model) =>
+    eachOf(both, (kind) => ({
+      ...speed({ kind, model, threads: 1, theirs: 'onnxruntime' }),
+      name: `onnx-150m-${typeOf(model).toLowerCase()}-${kind}-1t`,
+      title: `150M Llama shape, ${typeOf(model)}, ${kind}, 1 thread: native against onnxruntime with the matrices alone`,
+    })),
+  ),
   ...eachOf(['bard F16', 'bard F32', 'bard Q8_0'] as const, (model) =>
     speed({ kind: 'decode', model, threads: 'best', reach: 2 }),
   ),

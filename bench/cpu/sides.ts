@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { unreachable } from '../../compiler/base/invariant.ts';
 import { type Engine, startProcess } from './engine.ts';
 import type { ModelFile } from './models.ts';
+import { writeOnnx } from './onnx.ts';
 import { startPeak } from './peaks.ts';
 import { bundleOf, compiledRuntime } from './product.ts';
 import type { EngineName, Threads } from './rows.ts';
@@ -89,6 +90,21 @@ export async function candidatesOf(
           return { name, threads: t, start };
         }),
       );
+    case 'onnxruntime': {
+      const { shape, type } = file;
+      const bits = type === 'Q4_0' ? 4 : type === 'Q8_0' ? 8 : undefined;
+      if (shape === undefined || bits === undefined) throw new Error(`no ${type} as ONNX`);
+      const path = writeOnnx({ shape, bits }, file.path.replace(/\.gguf$/, '.onnx'));
+      return counts.map((t) => {
+        const name = `onnxruntime, matrices alone, int${bits}, ${text(t)}`;
+        const options = { path, threads: t, width: shape.width };
+        return {
+          name,
+          threads: t,
+          start: () => Promise.resolve(startProcess(name, 'onnxruntime.mjs', options, tools)),
+        };
+      });
+    }
     case 'wasm-peak':
     case 'native-peak':
       return counts.map((t) => {
