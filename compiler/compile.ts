@@ -6,6 +6,7 @@ import { DiagnosticsError, TargetError } from './base/failure.ts';
 import { type Diagnostic, type Log, makeLog } from './base/diagnostic.ts';
 import { invariant, present } from './base/invariant.ts';
 import { renderAll } from './base/render.ts';
+import type { QuantScheme } from './base/scheme.ts';
 import type { DType, TensorType } from './base/type.ts';
 import type { SheetSource } from './1-syntax/template.ts';
 import type { BoundModel } from './bound.ts';
@@ -14,6 +15,7 @@ import { checkModel } from './2-model/check.ts';
 import { type NumbersTest, type Schemes, effectsOf, isCached, numericsOf, reportEffects } from './2-model/effects.ts'; // prettier-ignore
 import { type Model, nameAt } from './2-model/model.ts';
 import { type ResolvedSheets, resolveSheets } from './2-model/sheets.ts';
+import { weightsOf } from './2-model/weights.ts';
 import type { Graph, Node, ValueId } from './3-graph/graph.ts';
 import { type StoredAs, lowerModel } from './3-graph/lower.ts';
 import { checkPolicyFacts } from './3-graph/policy-facts.ts';
@@ -72,6 +74,8 @@ export interface Meaning {
   readonly sheets: ResolvedSheets;
   readonly graph: Graph;
   readonly weights: BoundWeights | undefined;
+  /** Schemes that weights are kept in, by path in the model: a sheet's, else the checkpoint's. */
+  readonly kept: ReadonlyMap<string, QuantScheme>;
   /** What is no mistake and yet hardly meant. */
   readonly warnings: readonly Diagnostic[];
 }
@@ -117,13 +121,29 @@ export function readSheets(
   bound: BoundModel,
   more: readonly SheetSource[] = [],
   checkpoint?: Pick<Checkpoint, 'tensors'>,
-): Pick<Meaning, 'model' | 'sheets' | 'weights' | 'warnings'> {
+): Pick<Meaning, 'model' | 'sheets' | 'weights' | 'kept' | 'warnings'> {
   const log = makeLog();
-  const { model, sheets } = resolveModel(bound, more, checkpoint?.tensors, log);
+  const { model, sheets, schemes } = resolveModel(bound, more, checkpoint?.tensors, log);
   if (log.failed) throw failureOf(log);
   const weights = checkpoint ? bindWeights(model, checkpoint.tensors, log) : undefined;
   if (log.failed) throw failureOf(log);
-  return { model, sheets, weights, warnings: log.diagnostics() };
+  const kept = keptIn(model, schemes, weights);
+  return { model, sheets, weights, kept, warnings: log.diagnostics() };
+}
+
+/** A scheme of a sheet takes the numbers, whatever they were kept in. */
+function keptIn(
+  model: Model,
+  schemes: Schemes | undefined,
+  weights: BoundWeights | undefined,
+): Meaning['kept'] {
+  const kept = new Map<string, QuantScheme>();
+  for (const { weight } of weightsOf(model.body)) {
+    const said = schemes?.weights.get(nameAt(weight.path, 0));
+    const scheme = said ?? weights?.weights.get(weight.path)?.scheme;
+    if (scheme) kept.set(weight.path, scheme);
+  }
+  return kept;
 }
 
 /**
@@ -157,7 +177,8 @@ export function compileGraph(
   };
   const graph = simplify(lowerModel(model, dtypeOf, schemes, storedAs), options.onRewrite);
   mustHold('graph', verifyGraph(graph));
-  return { model, sheets, graph, weights, warnings: log.diagnostics() };
+  const kept = keptIn(model, schemes, weights);
+  return { model, sheets, graph, weights, kept, warnings: log.diagnostics() };
 }
 
 /** Model to program. Throws DiagnosticsError with every mistake found. */

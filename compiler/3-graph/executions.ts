@@ -5,10 +5,10 @@
 import { constantDim, showDim } from '../base/dim.ts';
 import { invariant, present } from '../base/invariant.ts';
 import type { TensorType } from '../base/type.ts';
-import { opOf } from '../ops/index.ts';
-import type { Cost } from '../ops/op.ts';
+import { storedWeight } from './cost.ts';
 import type { Graph, Node, OpNode, ValueId } from './graph.ts';
 import { resultsOf } from './graph.ts';
+import { type KeptOperand, costAsKept } from './kept.ts';
 
 /** An execution of a node: of one iteration where it is in a loop. */
 export interface Event {
@@ -159,13 +159,14 @@ export function costs(
       shape: type.shape.map((d) => constantDim(d) ?? sizes.get(showDim(d)) ?? 1),
     };
   };
-  const stored = (e: Event, operand: number): TensorType<number> => {
-    const own = concrete(present(opNode(e).inputs[operand]));
+  const kept = (e: Event, operand: number): KeptOperand => {
     const source = present(events[present(e.from[operand])]);
-    // A widened weight counts with the bytes it is stored in.
-    return isWidening(events, source)
-      ? { ...own, dtype: concrete(present(opNode(source).inputs[0])).dtype }
-      : own;
+    // A widened weight counts with the bytes it is kept in.
+    const { node } = isWidening(events, source) ? present(events[present(source.from[0])]) : source;
+    const own = concrete(present(opNode(e).inputs[operand]));
+    if (node.kind !== 'weight') return { type: own };
+    const { type, bits } = storedWeight(node, concrete(node.result));
+    return { type: { ...own, dtype: type.dtype }, bits };
   };
   const byNode = new Map<Node, Work>();
   return (event) => {
@@ -175,8 +176,8 @@ export function costs(
     let work: Work = { flops: 0, weightBytes: 0, stateBytes: 0 };
     if (e.node.kind === 'op' && !isWidening(events, e)) {
       const { op, attrs, results } = e.node;
-      const inputs = e.node.inputs.map((_, operand) => stored(e, operand));
-      const cost: Cost = opOf(op).cost(inputs, results.map(concrete), attrs, keys);
+      const inputs = e.node.inputs.map((_, operand) => kept(e, operand));
+      const cost = costAsKept(op, inputs, results.map(concrete), attrs, keys);
       work = { flops: cost.flops, weightBytes: cost.weightBytes, stateBytes: cost.stateBytes };
     }
     byNode.set(e.node, work);

@@ -4,6 +4,7 @@
  * a use waits for and the choice does not. Fetching experts can hide behind that work.
  */
 import { invariant, present } from '../base/invariant.ts';
+import type { QuantScheme } from '../base/scheme.ts';
 import type { DType } from '../base/type.ts';
 import { type Model, nameAt } from '../2-model/model.ts';
 import { opOf } from '../ops/index.ts';
@@ -63,6 +64,8 @@ export interface LookaheadOptions {
   readonly keys: number;
   /** The stored element type of a weight, by its path in the model; f32 where absent. */
   readonly dtypeOf?: (path: string) => DType;
+  /** The scheme that a weight is kept in, by its path in the model, where it is quantised. */
+  readonly schemeOf?: (path: string) => QuantScheme | undefined;
 }
 
 /**
@@ -71,7 +74,11 @@ export interface LookaheadOptions {
  */
 export function lookaheads(model: Model, options: LookaheadOptions): readonly Lookahead[] {
   // Before any rewrite: each run of layers is still a loop, even of one iteration.
-  const graph = lowerModel(model, options.dtypeOf ?? (() => 'f32'));
+  const { dtypeOf = () => 'f32', schemeOf } = options;
+  const graph = lowerModel(model, dtypeOf, undefined, (path) => {
+    const scheme = schemeOf?.(path);
+    return scheme && { scheme };
+  });
   const run = unroll(graph);
   const uses = usesOf(run);
   if (uses.length === 0) return [];

@@ -12,7 +12,7 @@
  */
 import { invariant, present } from '../base/invariant.ts';
 import { bitsOf } from '../base/number-format.ts';
-import { type Level, type QuantScheme, levelsOf } from '../base/scheme.ts';
+import { type Level, type QuantScheme, bytesOfLevel, levelsOf } from '../base/scheme.ts';
 import { bandRows } from './layout.ts';
 
 export interface Plane {
@@ -68,7 +68,7 @@ function blockOf(levels: readonly Level[], bits: number): number {
   const block = Math.max(plainBlock, ...sizes);
   const bytes = (elements: number): number =>
     levels.reduce(
-      (n, l) => n + (l.group.k > 0 ? (elements / l.group.k) * levelBytes(l) * bandRows : 0),
+      (n, l) => n + (l.group.k > 0 ? (elements / l.group.k) * bytesOfLevel(l) * bandRows : 0),
       (elements * bits * bandRows) / 8,
     );
   const times = [1, 2, 4].find((n) => n * block <= widest && bytes(n * block) % line === 0);
@@ -86,12 +86,6 @@ function planeBits(bits: number): readonly Plane['bits'][] {
     }
   }
   return out;
-}
-
-/** Bytes that a level's number takes: its bits, rounded up to what can be loaded. */
-function levelBytes(level: Level): 1 | 2 | 4 {
-  const bits = bitsOf(level.format);
-  return bits <= 8 ? 1 : bits <= 16 ? 2 : 4;
 }
 
 /** Why a scheme has no layout `blocks`, or undefined where it has one. */
@@ -122,7 +116,7 @@ export function blockGeometry(
   const rowLevels = all
     .filter((l) => l.group.k === 0)
     .map((level): LevelPlace => {
-      const bytes = levelBytes(level);
+      const bytes = bytesOfLevel(level);
       const at = head;
       head += bytes * bandRows;
       return { level, at, bytes, group: 0 };
@@ -131,7 +125,7 @@ export function blockGeometry(
   const levels = all
     .filter((l) => l.group.k > 0)
     .map((level): LevelPlace => {
-      const bytes = levelBytes(level);
+      const bytes = bytesOfLevel(level);
       const place = { level, at, bytes, group: level.group.k };
       at += (block / level.group.k) * bytes * bandRows;
       return place;

@@ -132,10 +132,28 @@ export const levelsOf = (s: QuantScheme): readonly Level[] => [
 const fieldsOf = (s: QuantScheme): readonly Field[] => [s.codes, ...levelsOf(s)];
 
 /** Bits of storage for an element of a large matrix [rows, columns], scales and zeros included. */
-export function bitsPerElement(s: QuantScheme, rows: number, columns: number): number {
+export const bitsPerElement = (s: QuantScheme, rows: number, columns: number): number =>
+  bitsWith(s, rows, columns, (l) => bitsOf(l.format));
+
+/** The same in a bundle, where scales and zeros take whole bytes: 4.625 for Q4_K's 4.5. */
+export const bundleBitsPerElement = (s: QuantScheme, rows: number, columns: number): number =>
+  bitsWith(s, rows, columns, (l) => 8 * bytesOfLevel(l));
+
+/** Bytes that a bundle keeps a number of a level in: its bits, rounded up to what can be loaded. */
+export function bytesOfLevel({ format }: Level): 1 | 2 | 4 {
+  const bits = bitsOf(format);
+  return bits <= 8 ? 1 : bits <= 16 ? 2 : 4;
+}
+
+function bitsWith(
+  s: QuantScheme,
+  rows: number,
+  columns: number,
+  bitsOfLevel: (l: Level) => number,
+): number {
   const shared = levelsOf(s).reduce((sum, l) => {
     const groups = Math.ceil(rows / (l.group.n || rows)) * Math.ceil(columns / (l.group.k || columns)); // prettier-ignore
-    return sum + groups * bitsOf(l.format);
+    return sum + groups * bitsOfLevel(l);
   }, 0);
   return bitsOf(s.codes.format) + shared / (rows * columns);
 }

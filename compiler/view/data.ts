@@ -1,4 +1,5 @@
 /** What the page of a model shows, as plain data: a scope for each body, with its flow and figures. */
+import type { QuantScheme } from '../base/scheme.ts';
 import type { DType } from '../base/type.ts';
 import type { PartCost } from '../3-graph/part-cost.ts';
 import type { ViewSheets } from './sheets.ts';
@@ -105,6 +106,8 @@ export interface ViewOptions {
   readonly context: number;
   /** Stored types by path, of a checkpoint; f32 without. */
   readonly dtypeOf?: (path: string) => DType;
+  /** The scheme that a weight is kept in, where it is quantised. */
+  readonly schemeOf?: (path: string) => QuantScheme | undefined;
   /** What sheets say of every part. */
   readonly sheets?: ViewSheets;
 }

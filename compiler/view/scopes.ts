@@ -52,12 +52,16 @@ interface Sheet {
 
 /** The data of a model's page. Needs no weights: types are a checkpoint's where one is given. */
 export function viewModel(model: Model, options: ViewOptions): ViewData {
-  const { context: keys, dtypeOf, sheets } = options;
-  const said = sheetText(model, sheets, dtypeOf);
+  const { context: keys, dtypeOf, schemeOf, sheets } = options;
+  const said = sheetText(model, sheets, dtypeOf, schemeOf);
   const bitsOf = (path: string): number | undefined => said.storage(path).bits;
   const counted = { keys, bitsOf, ...(dtypeOf ? { dtypeOf } : {}) };
   const cost = partCosts(model, counted);
-  const aheadIn = aheadOf(model, { keys, ...(dtypeOf ? { dtypeOf } : {}) });
+  const aheadIn = aheadOf(model, {
+    keys,
+    ...(dtypeOf ? { dtypeOf } : {}),
+    ...(schemeOf ? { schemeOf } : {}),
+  });
   const scopes: Scope[] = [];
   const numbers = new Map<string, number>();
   modelScope();

@@ -1,12 +1,13 @@
 /** What sheets say of the parts of a page: layers that are alike in one row, with the rule. */
 import { invariant } from '../base/invariant.ts';
-import { type QuantScheme, bitsPerElement, isScheme } from '../base/scheme.ts';
+import { type QuantScheme, isScheme } from '../base/scheme.ts';
 import { showSheetValue } from '../base/sheet-values.ts';
 import { type DType, bytesOf } from '../base/type.ts';
 import { constantDim } from '../base/dim.ts';
 import { type Model, type WeightDecl, nameAt } from '../2-model/model.ts';
 import type { PropertyName, ResolvedSheets, Setting } from '../2-model/sheets.ts';
 import { weightsOf } from '../2-model/weights.ts';
+import { keptBits } from '../3-graph/kept.ts';
 import type { Named } from './data.ts';
 import { numbersText } from './paths.ts';
 
@@ -38,6 +39,7 @@ export function sheetText(
   model: Model,
   sheets: ViewSheets | undefined,
   dtypeOf: ((path: string) => DType) | undefined,
+  schemeOf: ((path: string) => QuantScheme | undefined) | undefined,
 ): SheetText {
   const settings = new Map(sheets?.resolved.map((r) => [r.part.path, r.settings]));
   const storage = new Map<string, Storage>();
@@ -46,7 +48,7 @@ export function sheetText(
       settings.get(nameAt(weight.path, i))?.get('precision.weights'),
     );
     const dtype = dtypeOf?.(weight.path) ?? weight.stored ?? weight.type.dtype;
-    storage.set(weight.path, storageOf(weight, own, dtype));
+    storage.set(weight.path, storageOf(weight, own, schemeOf?.(weight.path) ?? dtype));
   }
   return {
     rows: (paths) => (sheets ? rowsOf(paths, settings, sheets.ruleOf) : []),
@@ -65,21 +67,21 @@ export function sheetText(
 function storageOf(
   weight: WeightDecl,
   own: readonly (Setting | undefined)[],
-  dtype: DType,
+  stored: DType | QuantScheme,
 ): Storage {
-  const schemes = own.map((s) => (s && isScheme(s.value) ? s.value : undefined));
-  const names = [...new Set(schemes.map((s) => s?.name ?? dtype))].sort();
+  const kept = own.map((s) => (s && isScheme(s.value) ? s.value : stored));
+  const names = [...new Set(kept.map((s) => (isScheme(s) ? s.name : s)))].sort();
   const says = own.some((s) => s !== undefined) ? 'sheets' : 'types';
-  if (schemes.every((s) => s === undefined)) return { names, says };
-  const bits = schemes.map((s) => (s ? bitsIn(s, weight) : 8 * bytesOf[dtype]));
+  if (!kept.some(isScheme)) return { names, says };
+  const bits = kept.map((s) => (isScheme(s) ? bitsIn(s, weight) : 8 * bytesOf[s]));
   return { names, says, bits: bits.reduce((a, b) => a + b, 0) / bits.length };
 }
 
-/** Matrices that are stacked, of experts, are quantised one by one. */
-function bitsIn(scheme: QuantScheme, { type }: WeightDecl): number {
-  const [columns = 1, rows = 1] = [...type.shape].reverse().map((d) => constantDim(d) ?? 1);
-  return bitsPerElement(scheme, rows, columns);
-}
+const bitsIn = (scheme: QuantScheme, { type }: WeightDecl): number =>
+  keptBits(
+    scheme,
+    type.shape.map((d) => constantDim(d) ?? 1),
+  );
 
 function rowsOf(
   paths: readonly string[],

@@ -6,8 +6,9 @@ import { nameAt } from '../../2-model/model.ts';
 import type { BoundWeights } from '../../2-model/bind-weights.ts';
 import type { Model } from '../../2-model/model.ts';
 import { costOf } from '../../3-graph/cost.ts';
+import { keptBits } from '../../3-graph/kept.ts';
 import { type Lookahead, lookaheads } from '../../3-graph/lookahead.ts';
-import { compileProgram, readSheets } from '../../compile.ts';
+import { type Meaning, compileProgram, readSheets } from '../../compile.ts';
 import { openFiles } from '../../../runtime/files.ts';
 import type { Manifest } from '../../../runtime/manifest.ts';
 import { sizeText } from '../console.ts';
@@ -90,10 +91,11 @@ function ofBundle(m: Manifest): Report {
 }
 
 function ofModel(...[bound, checkpoint]: Parameters<typeof compileProgram>): Report {
-  const { model, weights, graph, program } = compileProgram(bound, checkpoint);
-  const parts = partsOf(model, present(weights));
+  const { model, weights, kept, graph, program } = compileProgram(bound, checkpoint);
+  const parts = partsOf(model, present(weights), kept);
   const dtypeOf = (path: string) => present(weights).weights.get(path)?.dtype ?? 'f32';
-  const ahead = lookaheads(model, { keys: bound.context ?? 1, dtypeOf });
+  const schemeOf = (path: string) => kept.get(path);
+  const ahead = lookaheads(model, { keys: bound.context ?? 1, dtypeOf, schemeOf });
   const cost = costOf(graph, { tokens: 1, rows: 1, keys: 1 });
   const sum = (of: (p: PartRow) => number): number => parts.reduce((n, p) => n + of(p), 0);
   return {
@@ -110,16 +112,19 @@ function ofModel(...[bound, checkpoint]: Parameters<typeof compileProgram>): Rep
   };
 }
 
-/** Every weight as the checkpoint stores it, layers one by one. */
-function partsOf(model: Model, bound: BoundWeights): PartRow[] {
+/** Every weight as a bundle stores it, layers one by one. */
+function partsOf(model: Model, bound: BoundWeights, kept: Meaning['kept']): PartRow[] {
   const rows = new Map<string, PartRow>();
   for (const { weight, count } of weightsOf(model.body)) {
-    const dtype = present(bound.weights.get(weight.path)).dtype;
+    const stored = present(bound.weights.get(weight.path)).dtype;
+    const scheme = kept.get(weight.path);
     const shape = weight.type.shape.map((d) => present(constantDim(d)));
     const parameters = shape.reduce((a, b) => a * b, 1);
+    const dtype = scheme?.name ?? stored;
+    const bytes = parameters * (scheme ? keptBits(scheme, shape) / 8 : bytesOf[stored]);
     for (let i = 0; i < count; i++) {
       const name = nameAt(weight.path, i);
-      rows.set(name, { name, shape, dtype, parameters, bytes: parameters * bytesOf[dtype] });
+      rows.set(name, { name, shape, dtype, parameters, bytes });
     }
   }
   return [...rows.values()].sort((a, b) => collate.compare(a.name, b.name));

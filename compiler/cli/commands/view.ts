@@ -33,11 +33,12 @@ export async function viewCommand(
   }
   const { bound, checkpoint } = await openReadable(place, flags);
   const more = await Promise.all((flags.sheet ?? []).map((file) => importSheets(file)));
-  const { model, sheets, weights, warnings } = readSheets(bound, more.flat(), checkpoint);
+  const { model, sheets, weights, kept, warnings } = readSheets(bound, more.flat(), checkpoint);
   const dtypeOf = (path: string): DType => weights?.weights.get(path)?.dtype ?? 'f32';
   const data = viewModel(model, {
     context: flags.context,
     ...(weights ? { dtypeOf } : {}),
+    schemeOf: (path) => kept.get(path),
     ...(sheets.length > 0 ? { sheets: { resolved: sheets, ruleOf } } : {}),
   });
   const out = resolve(flags.out ?? (await beside(place)));
