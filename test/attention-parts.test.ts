@@ -8,6 +8,7 @@ import { wasmMachine, x86Machine } from '../compiler/5-kernel/machine.ts';
 import { load } from '../runtime/index.ts';
 import { int8 } from '../stdlib/index.ts';
 import { type Formula, type Sizes, build, naive, sizes, softmax } from './helpers/attention.ts';
+import { fence, published } from './helpers/attention-variants.ts';
 import { deviationOf, maxError } from './helpers/golden.ts';
 import { runKernels, tokens } from './helpers/kernel-run.ts';
 import { bundleOf, loadBundle, referenceOf } from './helpers/models.ts';
@@ -197,6 +198,25 @@ for (const [isa, group, head, kept] of native) {
     60_000,
   );
 }
+
+test.each(['learnedSinks', 'softcap', 'alibi', 'streaming'] as const)(
+  '%s: parts of one token in two threads, to the bit',
+  async (name) => {
+    const built = build({ ...published[name], block: fence(name) });
+    const prompt = idsFrom(9, 400);
+    const bundle = await bundleOf(built.bound, built.folder);
+    const found: string[] = [];
+    for (const [threads, chunk] of [
+      [1, 400],
+      [2, 1],
+    ] as const) {
+      const model = await loadBundle(bundle, { threads, context: 512 });
+      found.push(bytes(await model.sequence().append(prompt, { logits: 'all', chunk })));
+      model.close();
+    }
+    expect(found[1]).toBe(found[0]);
+  },
+);
 
 describe('more keys than parts of one block hold', () => {
   const own = sizesOf(2, 1);
