@@ -59,6 +59,7 @@ export function makeEngine(executor: Executor): Engine {
   const pool = makeBlockPool(limits.blocks, limits.block);
   const queue: Work[] = [];
   let scheduled = false;
+  let running = false;
   let closed = false;
   const context = limits.blocksPerSequence * limits.block;
 
@@ -145,7 +146,7 @@ export function makeEngine(executor: Executor): Engine {
 
   /** Steps run between turns of the event loop: whoever asks meanwhile is in the next one. */
   function schedule(): void {
-    if (scheduled) return;
+    if (scheduled || running || queue.length === 0) return;
     scheduled = true;
     nextTurn(() => {
       scheduled = false;
@@ -153,16 +154,24 @@ export function makeEngine(executor: Executor): Engine {
     });
   }
 
+  /** One at a time: where a step takes turns of the event loop, what is asked meanwhile waits for it. */
   async function runStep(): Promise<void> {
     const parts = build();
     if (parts.length === 0) return;
+    running = true;
     try {
       await executor.step();
+      if (!closed) take(parts); // closed meanwhile: its work has been told
     } catch (e) {
-      if (!closed) parts.forEach(({ work }) => finish(work, e));
-      return;
+      if (!closed) parts.filter((p) => queue.includes(p.work)).forEach((p) => finish(p.work, e));
+    } finally {
+      running = false;
     }
-    if (closed) return; // while others computed: its work has been told
+    schedule();
+  }
+
+  /** What a step has computed: logits to who wants them, the tokens to their sequences. */
+  function take(parts: readonly Part[]): void {
     for (const { work, from, count, row } of parts) {
       work.sequence.ids.push(...work.ids.slice(from, from + count));
       work.done = from + count;
@@ -171,7 +180,6 @@ export function makeEngine(executor: Executor): Engine {
         if (wants(work, i)) work.onLogits(i, executor.logits(r++));
       if (work.done === work.ids.length) finish(work);
     }
-    if (queue.length > 0) schedule();
   }
 
   function finish(work: Work, error?: unknown): void {

@@ -39,6 +39,7 @@ export async function load(place: string | URL, options: LoadOptions = {}): Prom
   const { manifest } = files;
   // Threads start and weights are mapped while the tokenizer is made.
   const opening = openExecutor(files, options);
+  opening.catch(() => undefined); // told below, once the tokenizer is made
   try {
     const tokenizer = await tokenizerOf(files);
     return makeModel(await opening, { name: manifest.name, eos: manifest.model.eos }, tokenizer);
