@@ -144,7 +144,10 @@ export function packMatrix(
   for (let n = 0; n < size.n; n++) {
     for (let k = 0; k < size.k; k++) {
       writeCode(scheme.codes, stores, n, k, size, q.codes[n * size.k + k] ?? 0);
-      for (const l of levels) writeCode(l, stores, n, k, size, codeOf(l.format, q.level(l, n, k)));
+      for (const l of levels) {
+        const begins = n % (l.group.n || size.n) === 0 && k % (l.group.k || size.k) === 0;
+        if (begins) writeCode(l, stores, n, k, size, codeOf(l.format, q.level(l, n, k)));
+      }
     }
   }
   return stores;
