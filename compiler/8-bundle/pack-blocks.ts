@@ -31,7 +31,7 @@ interface Move {
 
 /**
  * The bytes of one matrix [n, k] in the layout of `g`. Codes and levels keep their bits; rows and
- * columns that only fill up are zeros.
+ * columns that only fill up are zeros. `out`: where they go, zeros before.
  */
 export function packBlocks(
   scheme: QuantScheme,
@@ -39,9 +39,14 @@ export function packBlocks(
   size: MatrixSize,
   g: BlockGeometry,
   unit: number,
+  out: Uint8Array = new Uint8Array(g.matrixBytes),
 ): Uint8Array {
-  const out = new Uint8Array(g.matrixBytes);
-  const views = { 1: out, 2: new Uint16Array(out.buffer), 4: new Int32Array(out.buffer) };
+  const { buffer, byteOffset: start } = out;
+  const views = {
+    1: out,
+    2: new Uint16Array(buffer, start, g.matrixBytes / 2),
+    4: new Int32Array(buffer, start, g.matrixBytes / 4),
+  };
   const moveOf = (field: Field, bytes: 1 | 2 | 4, cellsFor: (columns: number) => Cell[]): Move => {
     const stretch = stretchOf(field, size, g.block);
     return {

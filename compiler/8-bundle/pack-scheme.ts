@@ -39,26 +39,26 @@ export function packScheme(
       const size = { n: Math.min(rowsAtOnce, n - row), k };
       const start = (matrix * n + row) * rowBytes;
       const bytes = stored.subarray(start, start + size.n * rowBytes);
-      const part = kept
-        ? packBlocks(scheme, { blocks: bytes }, size, g, unit)
-        : quantisedBlocks(scheme, bytes, { ...entry, shape: [size.n, k] }, from, size, unit);
-      out.set(part, matrix * g.matrixBytes + (row / unit) * g.unitBytes);
+      const to = out.subarray(matrix * g.matrixBytes + (row / unit) * g.unitBytes);
+      if (kept) packBlocks(scheme, { blocks: bytes }, size, g, unit, to);
+      else packNumbers(scheme, bytes, { ...entry, shape: [size.n, k] }, from, size, unit, to);
     }
   }
   return out;
 }
 
-function quantisedBlocks(
+function packNumbers(
   scheme: QuantScheme,
   stored: Uint8Array,
   entry: TensorEntry,
   from: DType,
   size: MatrixSize,
   unit: number,
-): Uint8Array {
+  out: Uint8Array,
+): void {
   const numbers = numbersOf(stored, entry, from, from);
   const { plain, stores } = plainly(scheme, quantiseMatrix(scheme, numbers, size), size);
-  return packBlocks(plain, stores, size, blockGeometry(size.n, size.k, plain, unit), unit);
+  packBlocks(plain, stores, size, blockGeometry(size.n, size.k, plain, unit), unit, out);
 }
 
 /** The same scheme with its codes in words, one after the other, and such stores of a matrix. */
