@@ -40,7 +40,7 @@ export interface Executor {
   readonly limits: ExecutorLimits;
   /** The arrays a step reads, at their full sizes; filled in place, so that no step allocates. */
   readonly batch: StepBatch;
-  /** Runs `batch`. On the CPU it has ended when this returns; elsewhere when the promise resolves. */
+  /** Runs `batch`: it has ended when this returns or, if that is a promise, when it resolves. */
   step(): void | Promise<void>;
   /** Logits of wanted row `row` of the last step, [vocab] f32; valid until the next step. */
   logits(row: number): Float32Array;

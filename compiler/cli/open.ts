@@ -67,7 +67,10 @@ export async function openModel(
     bar.end('compiled');
     return await loadWith(bundle, options, console);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true }).catch((e: unknown) => {
+      // There a library that is loaded stays.
+      if (process.platform !== 'win32') throw e;
+    });
   }
 }
 

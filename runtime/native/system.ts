@@ -19,7 +19,10 @@ export interface Region {
 }
 
 export interface System {
-  /** Zeroed memory; pages count once they are touched. Throws DeviceError `device/memory`. */
+  /**
+   * Zeroed memory; pages count once they are touched, which is why none are asked to be huge: a step of
+   * 512 tokens is no faster with them. Throws DeviceError `device/memory`.
+   */
   allocate(bytes: number): Region;
   /**
    * Files that follow each other, in one range that may be read: mapped where the system can, so that
