@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { Dot4 } from '../compiler/scalar/expr.ts';
 import {
   dotKernel,
+  dotsKernel,
   inNative,
   inWasm,
   interpreted,
@@ -76,6 +77,64 @@ describe.each(['u8s8', 's8s8', 'i8i7'] as const)('%s', (variant) => {
         );
         const found = ran.map(sumsIn);
         cases.forEach(({ a, b, c }, i) => expect(found[i]).toEqual(expected(variant, a, b, c)));
+      },
+      30_000,
+    );
+  }
+});
+
+describe.each([127, 63, 31, 15, 3])('sums of products, the right ones up to %i', (most) => {
+  const terms = 11;
+  const byte = fc.oneof(fc.integer({ min: -128, max: 127 }), fc.constantFrom(-128, -128, 127));
+  const small = fc.oneof(fc.integer({ min: 0, max: most }), fc.constantFrom(most, most));
+  const bytes = (of: fc.Arbitrary<number>) =>
+    fc
+      .oneof(fc.array(of, { minLength: 4 * words, maxLength: 4 * words }), of.map((x) => Array.from({ length: 4 * words }, () => x)))
+      .map((x) => Int8Array.from(x)); // prettier-ignore
+  const inputs = fc.record({
+    a: bytes(byte),
+    b: bytes(small),
+    c: fc.array(fc.integer(), { minLength: words, maxLength: words }).map((x) => Int32Array.from(x)), // prettier-ignore
+  });
+  const wanted = (lanes: number, a: Int8Array, b: Int8Array, c: Int32Array): number[] =>
+    [...c].map((sum, i) => {
+      if (i >= lanes) return sum;
+      let total = sum;
+      for (let t = 0; t < terms; t++) {
+        for (let j = 0; j < 4; j++) {
+          const at = 4 * (((t * lanes) % words) + i) + j;
+          total += (a[at] ?? 0) * (b[at] ?? 0);
+        }
+      }
+      return total | 0;
+    });
+
+  test('the interpreter is exact', () => {
+    const kernel = dotsKernel(words, terms, most);
+    fc.assert(
+      fc.property(inputs, ({ a, b, c }) => {
+        expect(sumsIn(interpreted(kernel, memoryOf(a, b, c)))).toEqual(wanted(4, a, b, c));
+      }),
+    );
+  });
+
+  test.each([true, false])('wasm is exact, relaxed: %s', async (relaxed) => {
+    const cases = fc.sample(inputs, 200);
+    const memories = cases.map(({ a, b, c }) => memoryOf(a, b, c));
+    const found = (await inWasm(dotsKernel(words, terms, most), relaxed, memories)).map(sumsIn);
+    cases.forEach(({ a, b, c }, i) => expect(found[i]).toEqual(wanted(4, a, b, c)));
+  });
+
+  for (const isa of ['avx2', 'avx512'] as const) {
+    const lacks = lacksNative(isa);
+    test.skipIf(lacks !== '').each([4, 16])(
+      `native code for ${isa} is exact, %i lanes${lacks}`,
+      async (lanes) => {
+        const cases = fc.sample(inputs, 3);
+        const memories = cases.map(({ a, b, c }) => memoryOf(a, b, c));
+        const kernel = dotsKernel(words, terms, most, lanes);
+        const found = (await inNative({ os: 'linux', isa }, kernel, memories)).map(sumsIn);
+        cases.forEach(({ a, b, c }, i) => expect(found[i]).toEqual(wanted(lanes, a, b, c)));
       },
       30_000,
     );

@@ -2,7 +2,7 @@
 import { present } from '../base/invariant.ts';
 import { type Level, type QuantScheme, levelsOf } from '../base/scheme.ts';
 import {
-  type Dot4, type Expr, add, cast, div, dot2, dot4, fma, int, load, mul, num, pairsOf, shuffle, splat, unary,
+  type Dot4, type Expr, add, cast, div, dot2, dot4, dots, fma, int, load, mul, num, pairsOf, shuffle, splat, unary,
 } from '../scalar/expr.ts'; // prettier-ignore
 import {
   type BlockProduct,
@@ -18,7 +18,7 @@ import { type CodeReading, readingOf } from './code-reading.ts';
 import type { Stmt } from './kernel.ts';
 import type { Machine } from './machine.ts';
 import type { StagedCodes, SumWanted } from './staging.ts';
-import { named } from './statements.ts';
+import { named, store } from './statements.ts';
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
@@ -81,40 +81,16 @@ export function codesChunk(
       ? row
       : let_('xs', add(mul(row, int((x.perRow * 4) / part)), perBlock(part))),
   );
-  const totals = isPairs(reading.variant)
-    ? pairTotals(reading.variant === 's16')
-    : byteTotals(reading.variant);
-  for (let i = 0; i < parts; i++) {
-    starts.forEach((start, s) => {
-      const level = (l: Level): Expr => levelNumber(p, at, start, i * part, lanes, l);
-      const product = (levels: readonly Level[]): Expr => let_('level', levels.map(level).reduce(mul)); // prettier-ignore
-      const scale = product(scheme.scales);
-      const { zero } = scheme;
-      const factored = reading.factor === 1 ? scale : let_('scaled', byFactor(scale, reading));
-      const low =
-        zero.kind === 'minimum'
-          ? let_('low', unary('neg', product(zero.levels)))
-          : zero.kind === 'integer'
-            ? let_(
-                'low',
-                unary('neg', mul(scale, add(level(zero.field), wide(num(zero.add), lanes)))),
-              )
-            : undefined;
-      rows.forEach((row, m) => {
-        const total = cast(present(totals.get(key(s, m, i))), 'f32');
-        const xScale = splat(load(x.scales, scaleAt(row, i)), lanes);
-        const scaled = fma(total, mul(factored, xScale), sum(s, m));
-        if (!low) return void out.push(setSum(s, m, scaled));
-        const xSum = load(x.values(part), add(present(sumsAt[m]), int(i)));
-        out.push(setSum(s, m, fma(low, splat(xSum, lanes), scaled)));
-      });
-    });
-  }
+  const { variant } = reading;
+  if (isPairs(variant)) pairSums(variant === 's16');
+  else if (variant === 'i8i7' && machine.partSums) partSums();
+  else byteSums(variant);
   return out;
 
-  function byteTotals(variant: Dot4): ReadonlyMap<string, Expr> {
+  /** Products one by one, each added to the last. */
+  function byteSums(variant: Dot4): void {
     const round = Math.max(...g.planes.map((plane) => plane.perWord));
-    const found = new Map<string, Expr>();
+    const totals = new Map<string, Expr>();
     for (let first = 0; first < at.size; first += round) {
       starts.forEach((start, s) => {
         const words = new Map<string, Expr>();
@@ -122,63 +98,138 @@ export function codesChunk(
           const code = let_('code', codeWord(p, at, start, k, lanes, words, let_, reading));
           rows.forEach((_, m) => {
             const i = Math.floor(k / part);
-            const had = found.get(key(s, m, i)) ?? startOf(m, i);
-            const xs = splat(load(x.words, add(present(xWord[m]), int(k / 4)), 'i32'), lanes);
-            const [a, c] = variant === 'i8i7' ? [xs, code] : [code, xs];
-            found.set(key(s, m, i), let_('dot', dot4(variant, a, c, had)));
+            const key = `${s} ${m} ${i}`;
+            const had = totals.get(key) ?? startOf(m, i);
+            const [a, c] = variant === 'i8i7' ? [wordAt(m, k), code] : [code, wordAt(m, k)];
+            totals.set(key, let_('dot', dot4(variant, a, c, had)));
           });
         }
       });
     }
-    return found;
+    for (let i = 0; i < parts; i++) {
+      starts.forEach((start, s) => {
+        const addUp = scaledBy(start, s, i);
+        rows.forEach((_, m) => addUp(m, present(totals.get(`${s} ${m} ${i}`))));
+      });
+    }
+  }
+
+  /** Products of some of a part together, whose codes or whose operand stay in registers meanwhile. */
+  function partSums(): void {
+    const words = starts.map(() => new Map<string, Expr>());
+    for (let i = 0; i < parts; i++) {
+      const rounds = roundsOf(i, 4 * registerWords);
+      const shared =
+        starts.length > 1 && rounds.map((ks) => ks.map((k) => let_('x', wordAt(0, k))));
+      starts.forEach((start, s) => {
+        const addUp = scaledBy(start, s, i);
+        const codes = rounds.map((ks) =>
+          ks.map((k) => {
+            const code = codeWord(p, at, start, k, lanes, present(words[s]), let_, reading);
+            return shared ? code : let_('code', code);
+          }),
+        );
+        rows.forEach((_, m) => {
+          const total = rounds.reduce(
+            (had, ks, r) => {
+              const xs = shared ? present(shared[r]) : ks.map((k) => wordAt(m, k));
+              return dots(xs, present(codes[r]), had, reading.most);
+            },
+            startOf(m, i),
+          );
+          addUp(m, total);
+        });
+      });
+    }
+  }
+
+  /** First elements of the words of part i, `size` elements at a time. */
+  function roundsOf(i: number, size: number): readonly (readonly number[])[] {
+    const round = Math.min(part, size);
+    return Array.from({ length: part / round }, (_, r) =>
+      Array.from({ length: round / 4 }, (_n, n) => i * part + r * round + 4 * n),
+    );
+  }
+
+  /** Four of the operand's codes in each lane. */
+  function wordAt(m: number, k: number): Expr {
+    return splat(load(x.words, add(present(xWord[m]), int(k / 4)), 'i32'), lanes);
   }
 
   /**
    * Lanes of two sums for each vector of columns: a column and which half of every four elements. They
-   * meet at the end of a part.
+   * are kept in memory where others come between, and meet at the end of a part.
    */
-  function pairTotals(signed: boolean): ReadonlyMap<string, Expr> {
-    const xPairs = present(x.pairs, 'codes as pairs');
-    const zero: Expr = { ...int(0), lanes };
-    const found = new Map<string, Expr>();
+  function pairSums(signed: boolean): void {
     const loaded = g.planes.some((plane) => plane.perWord > 4);
     const words = starts.map(() => (loaded ? new Map<string, Expr>() : undefined));
-    const halves = new Map<string, readonly [Expr, Expr]>();
-    for (let k = 0; k < at.size; k += 4) {
-      const shared = starts.length > 1 ? rows.map((_, m) => xAt(m, k)) : undefined;
-      starts.forEach((start, s) => {
-        const word = codeWord(p, at, start, k, lanes, words[s], let_, reading);
-        const code = loaded ? let_('code', word) : word;
-        const codes = pairsOf(code, signed).map((half) => let_('code', half));
-        const [low, high] = [present(codes[0]), present(codes[1])];
-        rows.forEach((_, m) => {
-          const own = key(s, m, Math.floor(k / part));
-          const [a, c] = halves.get(own) ?? [zero, zero];
-          const xs = shared?.[m] ?? xAt(m, k);
-          halves.set(own, [let_('dot', dot2(low, xs, a)), let_('dot', dot2(high, xs, c))]);
+    const kept = b.scratch('halves', starts.length * rows.length * 2 * lanes, 'i32');
+    const place = (s: number, m: number, half: number): Expr =>
+      int(((s * rows.length + m) * 2 + half) * lanes);
+    const every = (first: number) => Array.from({ length: lanes }, (_, l) => 2 * l + first);
+    for (let i = 0; i < parts; i++) {
+      const rounds = roundsOf(i, 2 * registerWords);
+      rounds.forEach((ks, r) => {
+        const shared = starts.length > 1 && ks.map((k) => let_('x', pairAt(0, k)));
+        starts.forEach((start, s) => {
+          const last = r === rounds.length - 1;
+          const addUp = last ? scaledBy(start, s, i) : undefined;
+          const codes = ks.map((k) => {
+            const word = codeWord(p, at, start, k, lanes, words[s], let_, reading);
+            const pairs = pairsOf(loaded ? let_('code', word) : word, signed);
+            return shared ? pairs : pairs.map((half) => let_('code', half));
+          });
+          rows.forEach((_, m) => {
+            const xs = shared || ks.map((k) => let_('x', pairAt(m, k)));
+            const [low, high] = [0, 1].map((half) => {
+              const had = r === 0 ? wide(int(0), lanes) : load(kept, place(s, m, half), 'i32', lanes); // prettier-ignore
+              const sum = xs.reduce((c, xPair, n) => dot2(present(present(codes[n])[half]), xPair, c), had); // prettier-ignore
+              return let_('half', sum);
+            });
+            if (!low || !high) return;
+            if (!addUp) {
+              out.push(store(kept, place(s, m, 0), low), store(kept, place(s, m, 1), high));
+              return;
+            }
+            const total = add(shuffle(low, high, every(0)), shuffle(low, high, every(1)));
+            addUp(m, add(total, startOf(m, i)));
+          });
         });
       });
-      if ((k + 4) % part === 0) meet(Math.floor(k / part));
     }
-    return found;
+  }
 
-    /** Four of the operand's codes as pairs, over and over. */
-    function xAt(m: number, k: number): Expr {
-      const two = load(xPairs, add(mul(present(xWord[m]), int(2)), int(k / 2)), 'i32', 2);
-      const pick = Array.from({ length: lanes }, (_, l) => l % 2);
-      return let_('x', shuffle(two, two, pick));
-    }
+  /** Four of the operand's codes as pairs, over and over. */
+  function pairAt(m: number, k: number): Expr {
+    const from = add(mul(present(xWord[m]), int(2)), int(k / 2));
+    const two = load(present(x.pairs, 'codes as pairs'), from, 'i32', 2);
+    const pick = Array.from({ length: lanes }, (_, l) => l % 2);
+    return shuffle(two, two, pick);
+  }
 
-    function meet(i: number): void {
-      const every = (first: number) => Array.from({ length: lanes }, (_, l) => 2 * l + first);
-      starts.forEach((_, s) =>
-        rows.forEach((_row, m) => {
-          const [a, c] = present(halves.get(key(s, m, i)));
-          const total = add(shuffle(a, c, every(0)), shuffle(a, c, every(1)));
-          found.set(key(s, m, i), add(total, startOf(m, i)));
-        }),
-      );
-    }
+  /** Levels of part i for the columns from `start` on, and what adds a token's sum that they scale. */
+  function scaledBy(start: number, s: number, i: number): (m: number, total: Expr) => void {
+    const level = (l: Level): Expr => levelNumber(p, at, start, i * part, lanes, l);
+    const product = (levels: readonly Level[]): Expr => let_('level', levels.map(level).reduce(mul)); // prettier-ignore
+    const scale = product(scheme.scales);
+    const { zero } = scheme;
+    const factored = reading.factor === 1 ? scale : let_('scaled', byFactor(scale, reading));
+    const low =
+      zero.kind === 'minimum'
+        ? let_('low', unary('neg', product(zero.levels)))
+        : zero.kind === 'integer'
+          ? let_(
+              'low',
+              unary('neg', mul(scale, add(level(zero.field), wide(num(zero.add), lanes)))),
+            )
+          : undefined;
+    return (m, total) => {
+      const xScale = splat(load(x.scales, scaleAt(present(rows[m]), i)), lanes);
+      const scaled = fma(cast(total, 'f32'), mul(factored, xScale), sum(s, m));
+      if (!low) return void out.push(setSum(s, m, scaled));
+      const xSum = load(x.values(part), add(present(sumsAt[m]), int(i)));
+      out.push(setSum(s, m, fma(low, splat(xSum, lanes), scaled)));
+    };
   }
 
   function startOf(m: number, i: number): Expr {
@@ -203,4 +254,5 @@ export function codesChunk(
   }
 }
 
-const key = (s: number, m: number, part: number): string => `${s} ${m} ${part}`;
+/** Vectors that a pass over some of a part keeps in registers. */
+const registerWords = 8;

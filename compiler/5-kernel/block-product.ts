@@ -66,10 +66,12 @@ function columns(
   const chains = x.kind === 'floats' ? 4 : 1;
   const register = (s: number, m: number, chain = 0): number =>
     (s * p.rows.length + m) * chains + chain;
+  const inPlace = machine.partSums && x.kind === 'codes';
+  const yAt = (s: number, m: number): Expr => add(p.out(m), int(present(starts[s])));
   const sum = (s: number, m: number, chain = 0): Expr =>
-    readRegister(acc, register(s, m, chain), lanes);
+    inPlace ? load(p.y, yAt(s, m), 'f32', lanes) : readRegister(acc, register(s, m, chain), lanes);
   const setSum = (s: number, m: number, value: Expr, chain = 0): Stmt =>
-    store(acc, register(s, m, chain), value);
+    inPlace ? store(p.y, yAt(s, m), value) : store(acc, register(s, m, chain), value);
   const part = x.kind === 'codes' ? partOf(p.scheme, g, x.group) : partOf(p.scheme, g, 0);
   const size = chunkOf(g, part);
   const block = b.fresh('block');
@@ -90,10 +92,14 @@ function columns(
       ? codesChunk(b, machine, p, x, starts, at, part, sum, setSum)
       : floatsChunk(b, machine, p, x, starts, at, part, sum, setSum);
   const inner = single ? body : [loop(c, 0, g.block / size, body)];
-  const stmts: Stmt[] = [
-    registers(acc, starts.length * p.rows.length * chains, lanes),
-    loop(block, 0, g.blocks, [word.stmt, ...askAhead(machine, p, word.ref), ...inner]),
-  ];
+  const walk = loop(block, 0, g.blocks, [word.stmt, ...askAhead(machine, p, word.ref), ...inner]);
+  if (inPlace) {
+    const zeros = starts.flatMap((_, s) =>
+      p.rows.map((_m, m) => setSum(s, m, wide(num(0), lanes))),
+    );
+    return [...zeros, walk];
+  }
+  const stmts: Stmt[] = [registers(acc, starts.length * p.rows.length * chains, lanes), walk];
   starts.forEach((start, s) =>
     p.rows.forEach((_, m) => {
       const total = Array.from({ length: chains }, (_, chain) => sum(s, m, chain)).reduce(add);

@@ -17,6 +17,8 @@ export interface CodeReading {
   readonly table?: readonly number[];
   /** What multiplies the bytes: a `dot4`, or a `dot2` of them as pairs of 16 bits, signed or not. */
   readonly variant: Dot4 | 's16' | 'u16';
+  /** The largest byte where all are from 0 on. */
+  readonly most: number;
   readonly offset: number;
   /** A power of two. */
   readonly factor: number;
@@ -42,11 +44,12 @@ export function readingOf({ codes, offset }: QuantScheme, machine: Machine): Cod
   if (half < 128) return unsignedReading(signed, half, offset, 'i8i7');
   if (machine.bytes === 'u8s8') return unsignedReading(signed, half, offset, 'u8s8');
   if (machine.bytes === 'pairs') {
-    return { flip: 0, variant: signed ? 's16' : 'u16', offset, factor: 1 };
+    return { flip: 0, variant: signed ? 's16' : 'u16', most: 255, offset, factor: 1 };
   }
   return {
     flip: signed ? 0 : bytesOf(128),
     variant: 's8s8',
+    most: 127,
     offset: offset + (signed ? 0 : 128),
     factor: 1,
   };
@@ -68,6 +71,7 @@ const unsignedReading = (
 ): CodeReading => ({
   flip: signed ? bytesOf(half) : 0,
   variant,
+  most: 2 * half - 1,
   offset: offset - (signed ? half : 0),
   factor: 1,
 });
@@ -106,12 +110,13 @@ function tableReading(format: NumberFormat, offset: number, bytes: Machine['byte
   const narrow = Math.max(...entries) - least <= 127;
   if (!narrow && bytes !== 'u8s8') {
     const variant = bytes === 'pairs' ? 's16' : 's8s8';
-    return { flip: 0, table: entries, variant, offset: 0, factor };
+    return { flip: 0, table: entries, variant, most: 127, offset: 0, factor };
   }
   return {
     flip: 0,
     table: entries.map((e) => e - least),
     variant: narrow ? 'i8i7' : 'u8s8',
+    most: Math.max(...entries) - least,
     offset: least,
     factor,
   };

@@ -240,11 +240,12 @@ function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
       case 'dot4': {
         const [a, b, c] = [value(e.a), value(e.b), value(e.c)];
         const unsigned = e.variant === 'u8s8';
+        return lanes((l) => at(c, l) + fourProducts(at(a, l), at(b, l), unsigned));
+      }
+      case 'dots': {
+        const [a, b, c] = [e.left.map(value), e.right.map(value), value(e.c)];
         return lanes((l) =>
-          [0, 8, 16, 24].reduce(
-            (sum, bit) => sum + byteAt(at(a, l), bit, unsigned) * byteAt(at(b, l), bit, false),
-            at(c, l),
-          ),
+          a.reduce((sum, x, i) => sum + fourProducts(at(x, l), at(present(b[i]), l), false), at(c, l)),
         );
       }
       case 'pairs': {
@@ -271,6 +272,8 @@ function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
 
 const pairOf = (low: number, high: number): number => (low & 0xffff) | (high << 16);
 const lowOf = (pair: number): number => (pair << 16) >> 16;
+const fourProducts = (a: number, b: number, unsigned: boolean): number =>
+  [0, 8, 16, 24].reduce((sum, bit) => sum + byteAt(a, bit, unsigned) * byteAt(b, bit, false), 0);
 const byteAt = (word: number, bit: number, unsigned: boolean): number =>
   unsigned ? (word >>> bit) & 255 : (word << (24 - bit)) >> 24;
 

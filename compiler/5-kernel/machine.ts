@@ -13,6 +13,12 @@ export interface Machine {
    * `pairs` of them as 16 bits where none multiplies bytes of the full range.
    */
   readonly bytes: 'u8s8' | 's8s8' | 'pairs';
+  /**
+   * Whether a token's products of a part of k are added up before the next token's, those of bytes below
+   * 128 maybe in 16 bits, and stored: for compilers that put loads ahead of all that no store holds
+   * back, and then have no register left. Else products are added one by one in registers.
+   */
+  readonly partSums: boolean;
   /** Tokens that share a pass over a matrix: as many as registers hold sums for. */
   readonly together: number;
   /**
@@ -28,7 +34,8 @@ export const wasmMachine: Machine = {
   name: 'wasm',
   lanes: 4,
   bytes: 'pairs',
-  together: 4,
+  partSums: true,
+  together: 8,
   ahead: 0,
   staged: 32,
 };
@@ -38,6 +45,7 @@ export const x86Machine: Machine = {
   name: 'x86-64',
   lanes: 16,
   bytes: 'u8s8',
+  partSums: false,
   together: 8,
   ahead: 2048,
   staged: 64,
@@ -48,6 +56,7 @@ export const armMachine: Machine = {
   name: 'aarch64',
   lanes: 16,
   bytes: 's8s8',
+  partSums: false,
   together: 4,
   ahead: 2048,
   staged: 64,

@@ -14,7 +14,7 @@ import {
 export function emitDot4(
   body: LlvmBody,
   features: LlvmFeatures,
-  e: ExprOf<'dot4'>,
+  e: Pick<ExprOf<'dot4'>, 'variant' | 'lanes'>,
   a: string,
   b: string,
   sum: string,
@@ -83,7 +83,10 @@ interface Dot4Instruction {
 }
 
 /** Instructions of one width, which wider vectors are cut for. */
-function instructionOf(features: LlvmFeatures, e: ExprOf<'dot4'>): Dot4Instruction | undefined {
+function instructionOf(
+  features: LlvmFeatures,
+  e: Pick<ExprOf<'dot4'>, 'variant' | 'lanes'>,
+): Dot4Instruction | undefined {
   if (features.arch === 'arm64' && e.variant !== 'u8s8') {
     const [type, bytes] = [llvmType('i32', 4), of('i8', 16)];
     return {

@@ -1,5 +1,5 @@
 /** Expressions as LLVM IR: each emits its instructions and returns the name of its value. */
-import { invariant, unreachable } from '../base/invariant.ts';
+import { invariant, present, unreachable } from '../base/invariant.ts';
 import { bytesOf } from '../base/type.ts';
 import type { Expr, ExprOf, ScalarType } from '../scalar/expr.ts';
 import { type Tile } from '../5-kernel/kernel.ts';
@@ -74,6 +74,11 @@ export function emitLlvmExpr(c: LlvmContext, e: Expr): string {
       return emitDot4(body, c.features, e, go(e.a), go(e.b), go(e.c));
     case 'lookup':
       return emitLookup(body, c.features, e, go(e.a));
+    case 'dots':
+      return e.left.reduce((sum, a, i) => {
+        const form = { variant: 'i8i7', lanes: e.lanes } as const;
+        return emitDot4(body, c.features, form, go(a), go(present(e.right[i])), sum);
+      }, go(e.c));
     case 'pairs':
       return emitPairs(body, e, go(e.a));
     case 'dot2':

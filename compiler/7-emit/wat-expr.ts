@@ -1,5 +1,5 @@
 /** Expressions as WebAssembly text, folded. */
-import { invariant, unreachable } from '../base/invariant.ts';
+import { invariant, present, unreachable } from '../base/invariant.ts';
 import { bytesOf } from '../base/type.ts';
 import { type Expr, type ExprOf, type ScalarType, add, int } from '../scalar/expr.ts';
 import type { Tile } from '../5-kernel/kernel.ts';
@@ -63,6 +63,8 @@ export function emitExpr(c: ExprContext, e: Expr): string {
       return dot4Text(c, e);
     case 'lookup':
       return lookupText(c, e);
+    case 'dots':
+      return dotsText(c, e);
     case 'pairs':
       return pairsText(c, e);
     case 'dot2':
@@ -215,11 +217,7 @@ function dot4Text(c: ExprContext, e: ExprOf<'dot4'>): string {
   const sign = e.variant === 'u8s8' ? 'u' : 's';
   const half = (which: 'low' | 'high'): string =>
     `(i32x4.dot_i16x8_s (i16x8.extend_${which}_i8x16_${sign} ${a}) (i16x8.extend_${which}_i8x16_s ${b}))`;
-  const pick = (first: number): string => {
-    const bytes = [0, 2, 4, 6].flatMap((w) => [0, 1, 2, 3].map((x) => 4 * (w + first) + x));
-    return `(i8x16.shuffle ${bytes.join(' ')} ${half('low')} ${half('high')})`;
-  };
-  return `(i32x4.add ${sum} (i32x4.add ${pick(0)} ${pick(1)}))`;
+  return `(i32x4.add ${sum} ${halvesText(half('low'), half('high'))})`;
 }
 
 /** The table in a vector, and its bytes picked by those of the operand. */
@@ -228,6 +226,38 @@ function lookupText(c: ExprContext, e: ExprOf<'lookup'>): string {
   const a = emitExpr(c, e.a);
   if (e.lanes > 1) return `(i8x16.swizzle ${table} ${a})`;
   return `(i32x4.extract_lane 0 (i8x16.swizzle ${table} (i32x4.splat ${a})))`;
+}
+
+/** With relaxed SIMD as many products in 16 bits as fit there; else in two halves that meet at the end. */
+function dotsText(c: ExprContext, e: ExprOf<'dots'>): string {
+  invariant(e.lanes === 4 && e.most <= 127, 'four lanes, seven bits');
+  const sum = emitExpr(c, e.c);
+  const terms = e.left.map((a, i) => [emitExpr(c, a), emitExpr(c, present(e.right[i]))] as const);
+  const added = (shape: string, all: readonly string[]): string =>
+    all.reduce((x, y) => `(${shape}.add ${x} ${y})`);
+  if (c.relaxed) {
+    const pairs = terms.map(([a, b]) => `(i16x8.relaxed_dot_i8x16_i7x16_s ${a} ${b})`);
+    const fit = Math.max(1, Math.floor(32767 / (2 * 128 * e.most)));
+    const sums = Array.from({ length: Math.ceil(pairs.length / fit) }, (_, i) => {
+      const narrow = added('i16x8', pairs.slice(i * fit, (i + 1) * fit));
+      return `(i32x4.extadd_pairwise_i16x8_s ${narrow})`;
+    });
+    return added('i32x4', [sum, ...sums]);
+  }
+  const half = (which: 'low' | 'high'): string => {
+    const wide = (v: string): string => `(i16x8.extend_${which}_i8x16_s ${v})`;
+    return added('i32x4', terms.map(([a, b]) => `(i32x4.dot_i16x8_s ${wide(a)} ${wide(b)})`)); // prettier-ignore
+  };
+  return `(i32x4.add ${sum} ${halvesText(half('low'), half('high'))})`;
+}
+
+/** Sums of two lanes each, of the lower and the upper half of four lanes. */
+function halvesText(low: string, high: string): string {
+  const every = (first: number): string => {
+    const bytes = [0, 2, 4, 6].flatMap((w) => [0, 1, 2, 3].map((x) => 4 * (w + first) + x));
+    return `(i8x16.shuffle ${bytes.join(' ')} ${low} ${high})`;
+  };
+  return `(i32x4.add ${every(0)} ${every(1)})`;
 }
 
 /** Two lanes over and over: vectors of two lanes are in memory alone. */

@@ -80,6 +80,7 @@ export function evaluate(e: Expr, env: ScalarEnv): number {
     case 'bits':
     case 'shuffle':
     case 'dot4':
+    case 'dots':
     case 'pairs':
     case 'dot2':
       throw new CompilerBug(`compiler bug: ${e.op} has no meaning outside a kernel`);

@@ -89,6 +89,17 @@ export type Expr =
    */
   | (Base & { readonly op: 'lookup'; readonly a: Expr; readonly table: readonly number[] })
   /**
+   * c + the sums of four byte products per i32 lane, signed ones on the left with ones in 0 .. `most` (at most
+   * 127), of several pairs: a printer may add them in 16 bits as far as they fit there.
+   */
+  | (Base & {
+      readonly op: 'dots';
+      readonly left: readonly Expr[];
+      readonly right: readonly Expr[];
+      readonly c: Expr;
+      readonly most: number;
+    })
+  /**
    * Bytes as pairs of 16 bits: of the i32 lanes of a, which hold four bytes each, those of the lower or
    * the upper half of the lanes, two a lane, each with its sign or with zeros above.
    */
@@ -256,6 +267,12 @@ export const lookup = (a: Expr, table: readonly number[]): Expr => ({
   dtype: 'i32',
   lanes: a.lanes,
 });
+export const dots = (
+  left: readonly Expr[],
+  right: readonly Expr[],
+  c: Expr,
+  most: number,
+): Expr => ({ op: 'dots', left, right, c, most, dtype: 'i32', lanes: c.lanes });
 /** Both halves of a's bytes as pairs, the lower lanes' first. */
 export const pairsOf = (a: Expr, signed: boolean): readonly [Expr, Expr] => [
   { op: 'pairs', a, from: 'low', signed, dtype: 'i32', lanes: a.lanes },

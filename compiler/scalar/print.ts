@@ -94,6 +94,10 @@ export function printExpr(e: Expr, level = 0): string {
       return call(e.op, e.a, ...e.table.map(String));
     case 'dot4':
       return call(`dot4_${e.variant}`, e.a, e.b, e.c);
+    case 'dots': {
+      const list = (all: readonly Expr[]): string => `[${all.map((x) => printExpr(x)).join(', ')}]`;
+      return call('dots', list(e.left), list(e.right), e.c, String(e.most));
+    }
     case 'pairs':
       return call(`pairs_${e.from}_${e.signed ? 's' : 'u'}`, e.a);
     case 'dot2':

@@ -18,6 +18,8 @@ export function children(e: Expr): readonly Expr[] {
     case 'dot4':
     case 'dot2':
       return [e.a, e.b, e.c];
+    case 'dots':
+      return [...e.left, ...e.right, e.c];
     case 'neg': case 'abs': case 'sqrt': case 'floor': case 'ceil': case 'trunc': case 'round':
     case 'exp': case 'log': case 'sin': case 'cos': case 'tanh': case 'erf': case 'not':
     case 'cast': case 'bits': case 'splat': case 'lane': case 'sum':
@@ -56,6 +58,11 @@ export function mapChildren(e: Expr, f: (child: Expr) => Expr): Expr {
     case 'dot2': {
       const [a, b, c] = [f(e.a), f(e.b), f(e.c)];
       return a === e.a && b === e.b && c === e.c ? e : { ...e, a, b, c };
+    }
+    case 'dots': {
+      const [left, right, c] = [e.left.map(f), e.right.map(f), f(e.c)];
+      const same = [...left, ...right].every((x, i) => x === [...e.left, ...e.right][i]);
+      return same && c === e.c ? e : { ...e, left, right, c };
     }
     case 'neg': case 'abs': case 'sqrt': case 'floor': case 'ceil': case 'trunc': case 'round':
     case 'exp': case 'log': case 'sin': case 'cos': case 'tanh': case 'erf': case 'not':

@@ -13,7 +13,7 @@ import type { LlvmVariant } from '../../compiler/7-emit/llvm.ts';
 import { assembleWasm } from '../../compiler/7-emit/wasm.ts';
 import { emitKernel } from '../../compiler/7-emit/wat-kernel.ts';
 import {
-  type Dot4, add, arithmetic, dot2, int, load, lookup, mul, pairsOf, shuffle, variable,
+  type Dot4, type Expr, add, arithmetic, dot2, dots, int, load, lookup, mul, pairsOf, shuffle, variable,
 } from '../../compiler/scalar/expr.ts'; // prettier-ignore
 import { missingTools, nativeRunner } from './native-run.ts';
 
@@ -46,6 +46,15 @@ export function dotKernel(words: number, variant: Dot4, lanes = 4): Kernel {
   const value = { op: 'dot4', variant, a, b, c, dtype: 'i32', lanes } as const;
   const body = [loop('i', 0, words, [store('c', i, value)], 'vector', lanes)];
   return kernelOver({ a: 'i32', b: 'i32', c: 'i32' }, body);
+}
+
+/** The first vector of c += the products of `terms` vectors of a and b, those that there are over and over. */
+export function dotsKernel(words: number, terms: number, most: number, lanes = 4): Kernel {
+  const term = (tile: string, i: number): Expr => load(tile, int((i * lanes) % words), 'i32', lanes); // prettier-ignore
+  const [left, right] = ['a', 'b'].map((t) => Array.from({ length: terms }, (_, i) => term(t, i)));
+  if (!left || !right) throw new Error('two sides');
+  const value = dots(left, right, load('c', int(0), 'i32', lanes), most);
+  return kernelOver({ a: 'i32', b: 'i32', c: 'i32' }, [store('c', 0, value)]);
 }
 
 /** b[i] = the entries of `table` that the bytes of a[i] number, some lanes at a time. */
