@@ -114,10 +114,11 @@ export function codeOf(f: NumberFormat, value: number): number {
       return Math.min(pow2(f.bits) - 2, Math.max(0, e));
     }
     case 'table': {
-      let best = 0;
-      f.values.forEach((v, code) => {
-        if (Math.abs(v - value) < Math.abs((f.values[best] ?? 0) - value)) best = code;
-      });
+      let [best, least] = [0, Infinity];
+      for (let code = 0; code < f.values.length; code++) {
+        const away = Math.abs((f.values[code] ?? 0) - value);
+        if (away < least) [best, least] = [code, away];
+      }
       return best;
     }
     case 'float': {
