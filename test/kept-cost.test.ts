@@ -5,15 +5,16 @@ import { describe, expect, test } from 'vitest';
 import { constantDim } from '../compiler/base/dim.ts';
 import { present } from '../compiler/base/invariant.ts';
 import { compileGraph, readSheets } from '../compiler/compile.ts';
-import { type BoundModel, type QuantScheme, precision } from '../compiler/index.ts';
+import { type BoundModel, type QuantScheme, bitsPerElement, precision } from '../compiler/index.ts';
 import { weightsOf } from '../compiler/2-model/weights.ts';
 import { costOf } from '../compiler/3-graph/cost.ts';
 import { keptBits } from '../compiler/3-graph/kept.ts';
 import { lookaheads } from '../compiler/3-graph/lookahead.ts';
 import { partCosts } from '../compiler/3-graph/part-cost.ts';
+import { weightRefusal } from '../compiler/5-kernel/refusals.ts';
 import { viewModel } from '../compiler/view/scopes.ts';
 import { readManifest } from '../runtime/validate.ts';
-import { int4, int8, mxfp4, q4_0, q4_k } from '../stdlib/index.ts';
+import { fp8, fp8Blocks, ggmlTypes, int4, int8, mxfp4, q4_0, q4_k } from '../stdlib/index.ts';
 import { fixture } from './helpers/golden.ts';
 import { bundleOf, familyModel } from './helpers/models.ts';
 import { randomCheckpoint } from './helpers/random-checkpoint.ts';
@@ -75,6 +76,23 @@ describe.each(schemes.map(([s, bits]) => [s.name, s, bits] as const))('%s', (_, 
     const { total } = partCosts(checked, { keys: 1, bitsOf });
     expect(costOf(graph, one).weightBytes).toBeCloseTo(total.weightBytes, 3);
   });
+});
+
+test('the book says bits and kernels of schemes', () => {
+  const book = readFileSync(new URL('../spec/precision.md', import.meta.url), 'utf8');
+  const rows = [...book.matchAll(/^\| `(\w+)` +\| ([\d.]+) +\| ([\d.]+) +\| (yes|no) +\|$/gm)];
+  const all = new Map<string, QuantScheme>(
+    [...ggmlTypes.values()].flatMap(({ scheme }) => (scheme ? [[scheme.name, scheme]] : [])),
+  );
+  for (const s of [int4(128), int8(), int8(32), fp8, fp8Blocks(128)]) all.set(s.name, s);
+  expect(rows.map((r) => r[1]).sort()).toEqual([...all.keys()].sort());
+  for (const [, name = '', bits, inBundle, kernels] of rows) {
+    const scheme = present(all.get(name));
+    const of = (value: number): number => Math.round(value * 100) / 100;
+    expect(of(bitsPerElement(scheme, 4096, 4096)), name).toBe(Number(bits));
+    expect(of(keptBits(scheme, [4096, 4096])), name).toBe(Number(inBundle));
+    expect(weightRefusal(scheme) === undefined ? 'yes' : 'no', name).toBe(kernels);
+  }
 });
 
 test('the page shows the bits of a checkpoint as of a sheet', () => {

@@ -21,6 +21,7 @@ const isBound = (v: unknown): v is BoundModel =>
 
 describe.each([
   'spec/language.md',
+  'spec/precision.md',
   'spec/routing.md',
   'spec/attention.md',
   'spec/surgery.md',

@@ -34,10 +34,22 @@ const linear = (weights: QuantScheme, activations?: QuantScheme): BoundModel =>
     ? withSheet(precision`:linear { weights: ${weights}; activations: ${activations} }`)
     : withSheet(precision`:linear { weights: ${weights} } :embedding { weights: ${weights} }`);
 
+/** Any small numbers as the values of codes of three bits. */
+const powers: QuantScheme = {
+  ...int4(32),
+  name: 'powers',
+  offset: 0,
+  codes: {
+    format: { kind: 'table', bits: 3, values: [-2, -1, -0.5, -0.25, 0, 0.5, 1, 2] },
+    store: 'codes',
+    pieces: [{ bits: 3, offset: 0, digits: [{ axis: 'k', step: 3 }, { axis: 'n', step: 3, times: { axis: 'k', per: 1 } }] }],
+  },
+}; // prettier-ignore
+
 /** Codes that number a table: of numbers of one byte, and of such that any instruction multiplies. */
 const tables = (...more: readonly SheetSource[]): BoundModel => {
   const weights = precision`:linear, :embedding { weights: ${iq4_xs} }
-    **.gate_proj, **.down_proj { weights: ${mxfp4} }`;
+    **.gate_proj, **.down_proj { weights: ${mxfp4} } **.up_proj { weights: ${powers} }`;
   return { ...bound, sheets: [weights, ...more] };
 };
 

@@ -42,6 +42,6 @@ export const sheets = {
   ),
   'sheet/no-kernel': message<{ name: string; value: string; path: string }>(
     ({ name, value, path }) =>
-      `${name} of ${path} is ${value}, which only the reference interpreter computes with (--target reference); weights may be f32, f16, bf16 or whole numbers below scales of their rows, activations f32 or such numbers of up to 8 bits, kv f32, f16 or such numbers below a scale for each head`,
+      `${name} of ${path} is ${value}, which only the reference interpreter computes with (--target reference); weights may be f32, f16, bf16 or, below scales of their rows, whole numbers of up to 8 bits or a table of 16, activations f32 or such numbers of up to 8 bits, kv f32, f16 or such numbers below a scale for each head`,
   ),
 } as const;
