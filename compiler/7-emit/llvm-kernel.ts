@@ -114,7 +114,8 @@ function emitStmt(s: Emission, stmt: Stmt): void {
     case 'prefetch': {
       const at = address(s, stmt.tile, stmt.index, 'i8');
       body.declare('void @llvm.prefetch.p0i8(i8*, i32, i32, i32)');
-      body.line(`call void @llvm.prefetch.p0i8(i8* ${at}, i32 0, i32 3, i32 1)`);
+      // Into the second level: the first has better to hold than what comes later.
+      body.line(`call void @llvm.prefetch.p0i8(i8* ${at}, i32 0, i32 2, i32 1)`);
       break;
     }
     case 'comment':

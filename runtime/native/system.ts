@@ -1,5 +1,6 @@
 /** Memory as the operating system gives it: addresses, files mapped into one range, copies. */
 import { BundleError, DeviceError } from '../errors.ts';
+import { type MappedFile, hugePage, makeHugePages } from './huge-pages.ts';
 import type { Koffi } from './koffi.ts';
 import type { NodeModules } from './node.ts';
 
@@ -154,15 +155,27 @@ function posix(koffi: Koffi, fs: Fs): System {
         throw new DeviceError('device/memory', `mprotect: error ${koffi.errno()}`);
     },
     mapFiles(pieces, bytes, onPiece) {
-      const all = bytes + afterFiles;
+      const all = bytes + afterFiles + hugePage;
       const whole = flag.private | flag.anonymous | unreserved;
-      const range = region(map(0, all, prot.read, whole), all);
-      return fill(fs, range, pieces, onPiece, (p, file) => {
+      const reserved = map(0, all, prot.read, whole);
+      const start = Math.ceil(reserved / hugePage) * hugePage;
+      const range: Region = { at: start, release: () => void munmap(reserved, all) };
+      const huge = mac ? undefined : makeHugePages(c, fs);
+      const files: MappedFile[] = [];
+      const mapped = fill(fs, range, pieces, huge ? () => undefined : onPiece, (p, file) => {
         if (p.offset % page !== 0) {
           throw new BundleError('bundle/file', `${p.name} begins at no multiple of ${page} bytes`);
         }
-        map(range.at + p.offset, p.bytes, prot.read, flag.shared | flag.fixed, file);
+        const at = start + p.offset;
+        const place = (f: number): void =>
+          void map(at, p.bytes, prot.read, flag.shared | flag.fixed, f);
+        place(file);
+        huge?.advise(at, p.bytes);
+        const open = (use: (f: number) => void): void => withFile(fs, p, use);
+        files.push({ at, bytes: p.bytes, map: () => open(place), open });
       });
+      huge?.fill(files, (i) => onPiece((pieces[i]?.offset ?? 0) + (pieces[i]?.bytes ?? 0)));
+      return mapped;
     },
   };
 }
