@@ -12,7 +12,7 @@ import { maskedScores, products } from './attend-scores.ts';
 import { type Attention, type KeyBlock, type Panels, range } from './attend-state.ts';
 import { sumOfValues, sumOfWeights } from './attend-values.ts';
 import type { Stmt } from './kernel.ts';
-import { lanesOf, mostAcross } from './lane-sums.ts';
+import { lanesOf, mostAcross } from './lanes.ts';
 import { named, readRegister, registers, store, when } from './statements.ts';
 
 /** Statements that take one panel, by its number, through a block of keys. */

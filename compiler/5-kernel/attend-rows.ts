@@ -60,7 +60,7 @@ export function panelsFor(a: Attention, group: number, most: number, rows: Expr)
       b.scratch(`${hint}${size}`, 4 * panels, dtype);
     const each = (hint: string, elements = 1): string =>
       b.scratch(`${hint}${size}`, panels * size * elements);
-    const at = { q: four('q', 'i32'), i: four('i', 'i32'), h: four('h', 'i32') };
+    const at = { q: each('q', a.keys.width), i: four('i', 'i32'), h: four('h', 'i32') };
     const own = { length: four('length', 'i32'), m: four('m', 'f32'), l: each('l', 4) };
     const of = { rows: size } as const;
     const numbers = b.scratch(`key${size}`, keysAtOnce(a, of) * size, 'i32');
@@ -124,6 +124,15 @@ export function enter(t: Tile, r: Rows, panel: Expr): Stmt[] {
       a.builder.fresh('q_row'),
       mul(add(mul(tokenRef, int(t.heads)), head), int(a.keys.width)),
     );
+    const i = a.builder.fresh('i');
+    const element = add(mul(panel, int(a.keys.width)), variable(i));
+    const copy = loop(i, 0, a.keys.width, [
+      store(
+        panels.q,
+        add(mul(element, int(panels.rows)), int(n)),
+        load(a.q, add(q.ref, variable(i))),
+      ),
+    ]);
     const sink = sinkOf(t.ctx, t.facts, a.lowered, {
       token,
       position: position.ref,
@@ -138,7 +147,7 @@ export function enter(t: Tile, r: Rows, panel: Expr): Stmt[] {
       position.stmt,
       length.stmt,
       q.stmt,
-      ...fill(panels.q, q.ref),
+      copy,
       ...fill(panels.i, position.ref),
       ...fill(panels.h, head),
       ...fill(panels.length, length.ref),

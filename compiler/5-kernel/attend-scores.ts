@@ -1,92 +1,78 @@
 /** Scores of a panel's rows for a block of keys. */
-import { present } from '../base/invariant.ts';
+import { invariant, present } from '../base/invariant.ts';
 import {
-  type Expr, type ScalarFn, add, arithmetic, compare, fma, int, load, max, mul, num, select, splat,
-  variable,
+  type Expr, type ScalarFn, add, arithmetic, compare, div, fma, int, load, max, min, mul, num, rem, select,
+  splat, sub, variable,
 } from '../scalar/expr.ts'; // prettier-ignore
 import { mapChildren } from '../scalar/walk.ts';
 import {
-  type Attention, type KeyBlock, type Panels, keysAtOnce, lanesFor, pageOf, range,
+  type Attention, type KeyBlock, type Panels, keysAtOnce, pageOf, range,
 } from './attend-state.ts'; // prettier-ignore
 import type { Stmt } from './kernel.ts';
-import { lanesOf, shuffle, sumsAcross } from './lane-sums.ts';
+import { interleaved, lanesOf, shuffle } from './lanes.ts';
 import { blockEntries, blockStart, entries, scalesAt } from './state-rows.ts';
 import { loop, named, readRegister, registers, store } from './statements.ts';
 import { mentions } from './vectorize.ts';
 
-/** q . k of all rows and entries of the block's pages, some keys at a time. */
+/**
+ * q . k of all rows and of the entries of the block's pages: a key in each lane, some vectors of them at a
+ * time, each summed over the head's elements in order.
+ */
 export function products(a: Attention, p: Panels, panel: Expr, k: KeyBlock): Stmt[] {
   const { builder: b, keys, lanes, scores } = a;
   const { rows } = p;
-  const { width } = keys;
+  invariant(keys.perSlot === 1 && blockEntries % lanes === 0, 'slots side by side');
   const together = a.accumulators / rows;
-  const own = lanesFor(width, lanes);
-  const full = Math.floor(width / own) * own;
-  const page = b.fresh('page');
-  const key = b.fresh('key');
+  const perPage = blockEntries / lanes;
+  const first = b.fresh('vector');
   const i = b.fresh('i');
-  const qAt = range(rows).map((r) =>
-    named(b.fresh('q_at'), load(p.q, add(mul(panel, int(4)), int(r)), 'i32')),
-  );
-  const start = named(b.fresh('k_page'), blockStart(keys, pageOf(a, k, page), k.group));
-  const base = named(b.fresh('k_at'), add(start.ref, mul(variable(key), int(width))));
   const acc = b.fresh('dot');
-  const keyAt = (n: number, at: number): Expr =>
-    entries(keys, add(add(base.ref, variable(i)), int(n * width)), at);
-  const qs = qAt.map((q) => named(b.fresh('q'), load(a.q, add(q.ref, variable(i)), 'f32', own)));
-  const pairs = range(together).flatMap((n) =>
-    range(rows).map((r) => ({ n, r, at: n * rows + r })),
+  const vectors = mul(k.pages, int(perPage));
+  // Past the last page it is computed once more: registers are filled anyway.
+  const starts = range(together).map((n) => {
+    const vector = min(add(variable(first), int(n)), sub(vectors, int(1)));
+    const number = named(b.fresh('number'), vector);
+    const page = load(a.table, add(k.table, div(number.ref, int(perPage))), 'i32');
+    const within = mul(rem(number.ref, int(perPage)), int(lanes));
+    const start = named(b.fresh('k_at'), add(blockStart(keys, page, k.group), within));
+    return { stmts: [number.stmt, start.stmt], ref: start.ref };
+  });
+  const queries = add(mul(panel, int(keys.width)), variable(i));
+  const qs = range(rows).map((r) =>
+    named(b.fresh('q'), splat(load(p.q, add(mul(queries, int(rows)), int(r))), lanes)),
   );
-  const ks = range(together).map((n) => named(b.fresh('k'), keyAt(n, own)));
+  const element = mul(variable(i), int(keys.perElement));
+  const ks = starts.map((s) => named(b.fresh('k'), entries(keys, add(s.ref, element), lanes)));
   const step: Stmt[] = [
     ...qs.map((q) => q.stmt),
-    ...range(together).flatMap((n): Stmt[] => [
-      present(ks[n]).stmt,
-      ...range(rows).map((r) =>
-        store(
-          acc,
-          n * rows + r,
-          fma(present(qs[r]).ref, present(ks[n]).ref, readRegister(acc, n * rows + r, own)),
-        ),
-      ),
+    ...ks.flatMap((key, n): Stmt[] => [
+      key.stmt,
+      ...qs.map((q, r) => {
+        const at = n * rows + r;
+        return store(acc, at, fma(q.ref, key.ref, readRegister(acc, at, lanes)));
+      }),
     ]),
   ];
-  const across = sumsAcross(
-    b,
-    pairs.map((x) => readRegister(acc, x.at, own)),
-    lanes,
-  );
-  const to = mul(add(mul(variable(page), int(blockEntries)), variable(key)), int(rows));
-  const at = named(b.fresh('at'), to);
-  const rest = b.fresh('i');
-  // The last elements of a head whose size is no multiple of four.
-  const tail = pairs.map(({ n, r, at: x }): Stmt => {
-    const place = add(at.ref, int(x));
-    const q = load(a.q, add(present(qAt[r]).ref, variable(rest)));
-    const product = mul(q, entries(keys, add(add(base.ref, variable(rest)), int(n * width))));
-    return store(scores, place, add(load(scores, place), product));
+  const dots = range(together).flatMap((n): Stmt[] => {
+    const own = range(rows).map((r) => readRegister(acc, n * rows + r, lanes));
+    const to = mul(add(variable(first), int(n)), int(lanes * rows));
+    const { stmts, vectors: side } = interleaved(b, own);
+    return [...stmts, ...side.map((v, x) => store(scores, add(to, int(x * lanes)), v))];
   });
   return [
-    ...qAt.map((q) => q.stmt),
-    loop(page, 0, k.pages, [
-      start.stmt,
-      loop(
-        key,
-        0,
-        blockEntries,
-        [
-          base.stmt,
-          registers(acc, a.accumulators, own),
-          loop(i, 0, full, step, 'vector', own),
-          ...across.stmts,
-          at.stmt,
-          ...across.sums.map((sum, n) => store(scores, add(at.ref, int(n * sum.lanes)), sum)),
-          ...(full < width ? [loop(rest, full, width, tail)] : []),
-        ],
-        'serial',
-        together,
-      ),
-    ]),
+    loop(
+      first,
+      0,
+      vectors,
+      [
+        ...starts.flatMap((s) => s.stmts),
+        registers(acc, a.accumulators, lanes),
+        loop(i, 0, keys.width, step),
+        ...dots,
+      ],
+      'serial',
+      together,
+    ),
   ];
 }
 

@@ -24,8 +24,9 @@ export interface Attention {
 /** Panels of so many rows each. Their state is the thread's own. */
 export interface Panels {
   readonly rows: 1 | 2 | 4;
-  /** Four numbers a panel, by rows: where q begins, positions, heads, entries seen, running maxima. */
+  /** Queries of a panel, those of its rows for one element together. */
   readonly q: string;
+  /** Four numbers a panel, by rows: positions, heads, entries seen, running maxima. */
   readonly i: string;
   readonly h: string;
   readonly length: string;

@@ -7,7 +7,7 @@ import {
   type Attention, type KeyBlock, type Panels, keysAtOnce, lanesFor, pageOf, range, spread,
 } from './attend-state.ts'; // prettier-ignore
 import type { Stmt } from './kernel.ts';
-import { lanesOf, shuffle } from './lane-sums.ts';
+import { lanesOf, shuffle } from './lanes.ts';
 import { blockEntries, blockStart, entries, scalesAt } from './state-rows.ts';
 import { loop, named, readRegister, registers, store } from './statements.ts';
 

@@ -1,10 +1,12 @@
 /**
  * How the cache lies in memory: in blocks of 16 slots. In a block, what the slots hold for one index
- * of a row's first axis (a head) lies together, slot after slot, so that a head's keys are read in a row.
+ * of a row's first axis (a head) lies together: slot after slot, or, of keys, element after element with
+ * the slots side by side.
  */
 import { present } from '../base/invariant.ts';
 import type { DType } from '../base/type.ts';
 import type { ValueId } from '../3-graph/graph.ts';
+import { inParts } from '../4-partition/key-parts.ts';
 import type { NodeFacts, Plan } from '../4-partition/plan.ts';
 import { type Expr, add, cast, div, half, int, load, mul, rem, toHalf } from '../scalar/expr.ts';
 import { quantisedFrom } from './activation.ts';
@@ -22,6 +24,9 @@ export interface StateTile {
   /** Axes of a slot's row: the first one, and elements for each of its indices. */
   readonly heads: number;
   readonly width: number;
+  /** In a block and head, elements from one slot to the next, and from one element of a slot to the next. */
+  readonly perSlot: number;
+  readonly perElement: number;
   /** The tile holds codes: the largest of them, and the factor of each slot's, a row of one for each head. */
   readonly codes?: { readonly largest: number; readonly scales: StateTile };
 }
@@ -50,12 +55,33 @@ export function stateTile(builder: Builder, plan: Plan, append: NodeFacts): Stat
     const hint = name.split('.').at(-1) ?? 'state';
     const tile = builder.param({ kind: 'state', state: name }, dtype, hint);
     const heads = headsOf(row);
-    return { tile, dtype, heads, width: row.reduce((a, b) => a * b, 1) / heads };
+    const width = row.reduce((a, b) => a * b, 1) / heads;
+    return { tile, dtype, heads, width, perSlot: width, perElement: 1 };
   });
-  const own = present(rows, 'rows of a state');
+  const plain = present(rows, 'rows of a state');
+  const own = isTurned(plan, present(append.node.results[0]))
+    ? { ...plain, perSlot: 1, perElement: blockEntries }
+    : plain;
   if (!scales) return own;
   const { activation } = present(quantisedFrom(plan, present(append.node.inputs[0])));
   return { ...own, codes: { largest: activation.largest, scales } };
+}
+
+/**
+ * Keys of attention in parts lie with the slots side by side, for each element of a head those of the
+ * block's slots: products have a key in each lane, and nothing is summed across lanes.
+ */
+function isTurned(plan: Plan, v: ValueId): boolean {
+  const readers = [...plan.producers.values()].filter((f) => f.node.inputs.includes(v));
+  return (
+    readers.length > 0 &&
+    readers.every(
+      ({ lowered, node }) =>
+        lowered.kind === 'attend' &&
+        inParts(lowered) &&
+        node.inputs.every((x, operand) => x !== v || operand === 1),
+    )
+  );
 }
 
 /** The state that a cache value stands for. */
@@ -70,18 +96,19 @@ export const blockStart = ({ heads, width }: StateTile, block: Expr, head: Expr)
 export const slotStart = (s: StateTile, slot: Expr): Expr =>
   add(
     blockStart(s, div(slot, int(blockEntries)), int(0)),
-    mul(rem(slot, int(blockEntries)), int(s.width)),
+    mul(rem(slot, int(blockEntries)), int(s.perSlot)),
   );
 
 /** Offset from there of an element of the row. */
 export function rowOffset(
-  { width }: StateTile,
+  { width, perElement }: StateTile,
   row: readonly number[],
   at: readonly Linear[],
 ): Expr {
-  if (row.length < 2) return indexExpr(flatten(at, row));
+  if (row.length < 2) return indexExpr(scaleIndex(flatten(at, row), perElement));
   const head = scaleIndex(present(at[0]), blockEntries * width);
-  return indexExpr(addIndex(head, flatten(at.slice(1), row.slice(1))));
+  const inHead = flatten(at.slice(1), row.slice(1));
+  return indexExpr(addIndex(head, scaleIndex(inHead, perElement)));
 }
 
 /** What a state stores of a value. */
