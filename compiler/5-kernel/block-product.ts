@@ -34,21 +34,40 @@ import { loop, named, readRegister, registers, store } from './statements.ts';
 
 const cacheLine = 64;
 
+/** The products of bands of one matrix with the same rows, block by block side by side. */
 export function blockProduct(
   b: Builder,
   machine: Machine,
-  p: BlockProduct,
+  bands: readonly BlockProduct[],
   x: StagedCodes | StagedFloats,
 ): Stmt[] {
   const groups = bandRows / machine.lanes;
   // One token's sums leave registers for all columns of the band.
-  const together = p.rows.length === 1 ? groups : 1;
+  const together = present(bands[0]).rows.length === 1 ? groups : 1;
   const out: Stmt[] = [];
   for (let first = 0; first < groups; first += together) {
     const lanes = Array.from({ length: together }, (_, i) => (first + i) * machine.lanes);
-    out.push(...columns(b, machine, p, x, lanes));
+    const block = b.fresh('block');
+    const all = bands.map((p) => columns(b, machine, p, x, lanes, variable(block)));
+    out.push(
+      ...all.flatMap((c) => c.before),
+      loop(
+        block,
+        0,
+        present(bands[0]).geometry.blocks,
+        all.flatMap((c) => c.body),
+      ),
+      ...all.flatMap((c) => c.after),
+    );
   }
   return out;
+}
+
+/** Statements that stand before, in and behind the loop over a band's blocks. */
+interface Columns {
+  readonly before: readonly Stmt[];
+  readonly body: readonly Stmt[];
+  readonly after: readonly Stmt[];
 }
 
 /** The product for the columns from each of `starts` on. */
@@ -58,7 +77,8 @@ function columns(
   p: BlockProduct,
   x: StagedCodes | StagedFloats,
   starts: readonly number[],
-): Stmt[] {
+  block: Expr,
+): Columns {
   const { geometry: g } = p;
   const { lanes } = machine;
   const acc = b.fresh('acc');
@@ -74,39 +94,36 @@ function columns(
     inPlace ? store(p.y, yAt(s, m), value) : store(acc, register(s, m, chain), value);
   const part = x.kind === 'codes' ? partOf(p.scheme, g, x.group) : partOf(p.scheme, g, 0);
   const size = chunkOf(g, part);
-  const block = b.fresh('block');
   const word = named(
     b.fresh('word'),
-    add(add(p.band, int(g.headBytes / 4)), mul(variable(block), int(g.blockBytes / 4))),
+    add(add(p.band, int(g.headBytes / 4)), mul(block, int(g.blockBytes / 4))),
   );
   const c = b.fresh('chunk');
   const single = g.block === size;
   const at: Chunk = {
     word: word.ref,
-    block: variable(block),
+    block,
     chunk: single ? int(0) : variable(c),
     size,
   };
-  const body =
+  const chunk =
     x.kind === 'codes'
       ? codesChunk(b, machine, p, x, starts, at, part, sum, setSum)
       : floatsChunk(b, machine, p, x, starts, at, part, sum, setSum);
-  const inner = single ? body : [loop(c, 0, g.block / size, body)];
-  const walk = loop(block, 0, g.blocks, [word.stmt, ...askAhead(machine, p, word.ref), ...inner]);
+  const inner = single ? chunk : [loop(c, 0, g.block / size, chunk)];
+  const body = [word.stmt, ...askAhead(machine, p, word.ref), ...inner];
+  const each = <T>(f: (s: number, m: number) => T): T[] =>
+    starts.flatMap((_, s) => p.rows.map((_row, m) => f(s, m)));
   if (inPlace) {
-    const zeros = starts.flatMap((_, s) =>
-      p.rows.map((_m, m) => setSum(s, m, wide(num(0), lanes))),
-    );
-    return [...zeros, walk];
+    return { before: each((s, m) => setSum(s, m, wide(num(0), lanes))), body, after: [] };
   }
-  const stmts: Stmt[] = [registers(acc, starts.length * p.rows.length * chains, lanes), walk];
-  starts.forEach((start, s) =>
-    p.rows.forEach((_, m) => {
-      const total = Array.from({ length: chains }, (_, chain) => sum(s, m, chain)).reduce(add);
-      stmts.push(store(p.y, add(p.out(m), int(start)), total));
-    }),
-  );
-  return stmts;
+  const total = (s: number, m: number): Expr =>
+    Array.from({ length: chains }, (_, chain) => sum(s, m, chain)).reduce(add);
+  return {
+    before: [registers(acc, starts.length * p.rows.length * chains, lanes)],
+    body,
+    after: each((s, m) => store(p.y, yAt(s, m), total(s, m))),
+  };
 }
 
 /** Asks for the block that lies `ahead` bytes behind this one. */

@@ -7,7 +7,18 @@ import { invariant, present } from '../base/invariant.ts';
 import type { DType } from '../base/type.ts';
 import type { ValueId } from '../3-graph/graph.ts';
 import type { Group, NodeFacts, PlannedWeight, Plan, Region } from '../4-partition/plan.ts';
-import { type Expr, add, arithmetic, int, load, min, mul, sub, variable } from '../scalar/expr.ts';
+import {
+  type Expr,
+  add,
+  arithmetic,
+  compare,
+  int,
+  load,
+  min,
+  mul,
+  sub,
+  variable,
+} from '../scalar/expr.ts';
 import { quantisedFrom } from './activation.ts';
 import { blockGeometry } from './blocks.ts';
 import { readsPairs, sumsFor } from './block-codes.ts';
@@ -24,7 +35,7 @@ import { unitShare } from './share.ts';
 import {
   type StageRequest, type Staged, codeStage, directStage, floatStage,
 } from './staging.ts'; // prettier-ignore
-import { loop, named } from './statements.ts';
+import { letStmt, loop, named, when } from './statements.ts';
 
 type ContractRegion = Extract<Region, { kind: 'contract' }>;
 
@@ -126,54 +137,101 @@ function lowerGroup(
   const count = named(b.fresh('count'), sub(end, block));
   const body: Stmt[] = [];
   if (single) {
-    body.push(loop(m, block, end, tokenTile(ctx, group, stages, u, variable(m), block, 1)));
+    body.push(loop(m, block, end, tokenTile(ctx, group, stages, [u], variable(m), block, 1)));
   } else {
     const full = named(b.fresh('full'), add(block, arithmetic('and', count.ref, int(-together))));
-    const four = tokenTile(ctx, group, stages, u, variable(m), block, together);
+    const four = tokenTile(ctx, group, stages, [u], variable(m), block, together);
     const rest = b.fresh('token');
-    const one = tokenTile(ctx, group, stages, u, variable(rest), block, 1);
+    const one = tokenTile(ctx, group, stages, [u], variable(rest), block, 1);
     body.push(
-      count.stmt,
       full.stmt,
       loop(m, block, full.ref, four, 'serial', together),
       loop(rest, full.ref, end, one),
     );
   }
-  return [loop(u, 0, units, body, 'thread')];
+  const walk = loop(u, 0, units, body, 'thread');
+  const streams = single ? 1 : streamsOf(ctx, group, stages, units);
+  if (streams === 1) return single ? [walk] : [count.stmt, walk];
+  const v = b.fresh('unit');
+  const far = Array.from({ length: streams }, (_, i) => {
+    const name = b.fresh('unit');
+    return { name, stmt: letStmt(name, add(variable(v), int((i * units) / streams))) };
+  });
+  const names = far.map((f) => f.name);
+  const one = tokenTile(ctx, group, stages, names, block, block, 1);
+  const side = loop(v, 0, units / streams, [...far.map((f) => f.stmt), ...one], 'thread');
+  return [count.stmt, when(compare('eq', count.ref, int(1)), [side], [walk])];
 }
 
-/** A unit of columns for `tokens` tokens from `first` on. */
+/** Units that threads have to share at least for streams to be made of them. */
+const leastShares = 32;
+
+/** Units that are computed side by side for a single token. */
+function streamsOf(
+  { plan, machine }: LowerContext,
+  group: Group,
+  stages: ReadonlyMap<ValueId, Staged>,
+  units: number,
+): number {
+  const codes = group.anchors.every(
+    (a) => weightOf(plan, a).layout.kind === 'blocks' && stages.get(operandOf(a))?.kind === 'codes',
+  );
+  const fits = (n: number): boolean =>
+    n <= machine.streams && units % n === 0 && units / n >= leastShares;
+  return codes ? ([4, 2].find(fits) ?? 1) : 1;
+}
+
+/** Units of columns, `units` their numbers, for `tokens` tokens from `first` on. */
 function tokenTile(
   ctx: LowerContext,
   group: Group,
   stages: ReadonlyMap<ValueId, Staged>,
-  u: string,
+  units: readonly string[],
   first: Expr,
   block: Expr,
   tokens: number,
 ): Stmt[] {
-  const { builder: b, plan } = ctx;
+  const { builder: b } = ctx;
   const paddedUnit = Math.ceil(group.unit / bandRows) * bandRows;
   const products: Stmt[] = [];
-  const places = new Map<ValueId, { tile: string; width: number }>();
+  const places = units.map(() => new Map<ValueId, { tile: string; width: number }>());
   for (const a of group.anchors) {
     const c = present(a.contraction);
     const slots = c.slots ?? 1;
-    const y = b.scratch('y', tokens * slots * paddedUnit);
-    places.set(present(a.node.results[0]), { tile: y, width: slots * paddedUnit });
+    const ys = units.map(() => b.scratch('y', tokens * slots * paddedUnit));
+    ys.forEach((tile, i) =>
+      places[i]?.set(present(a.node.results[0]), { tile, width: slots * paddedUnit }),
+    );
     products.push(
       ...anchorProduct(ctx, a, {
-        u,
+        units,
         first,
         block,
         tokens,
         paddedUnit,
-        y,
+        ys,
         stages,
         unit: group.unit,
       }),
     );
   }
+  const after = units.flatMap((u, i) =>
+    afterProducts(ctx, group, u, present(places[i]), first, tokens),
+  );
+  return [...products, ...after];
+}
+
+/** What follows the products of a unit, which lie in `places`. */
+function afterProducts(
+  ctx: LowerContext,
+  group: Group,
+  u: string,
+  places: ReadonlyMap<ValueId, { readonly tile: string; readonly width: number }>,
+  first: Expr,
+  tokens: number,
+): Stmt[] {
+  const { builder: b, plan } = ctx;
+  const paddedUnit = Math.ceil(group.unit / bandRows) * bandRows;
   const m = b.fresh('m');
   const local = loopIndex(m, tokens);
   const row: Linear = addIndex(
@@ -207,7 +265,7 @@ function tokenTile(
   const kept = anchorsKept.flatMap((v) => keepAnchor(ctx, frame, share(v), v));
   const epilogue = emitNodes({ frame, share, stores, nodes: group.epilogue });
   const after = [...kept, ...epilogue];
-  return [...products, ...(tokens === 1 ? after : [loop(m, 0, tokens, after)])];
+  return tokens === 1 ? after : [loop(m, 0, tokens, after)];
 }
 
 /** Stores an anchor's own value. */
@@ -226,13 +284,15 @@ function keepAnchor(ctx: LowerContext, frame: Frame, share: Share, v: ValueId): 
 }
 
 interface TileAt {
-  readonly u: string;
+  /** Numbers of the units that are computed side by side. */
+  readonly units: readonly string[];
   readonly first: Expr;
   readonly block: Expr;
   readonly tokens: number;
   readonly paddedUnit: number;
   readonly unit: number;
-  readonly y: string;
+  /** For each unit where its columns go. */
+  readonly ys: readonly string[];
   readonly stages: ReadonlyMap<ValueId, Staged>;
 }
 
@@ -253,8 +313,7 @@ function anchorProduct(ctx: LowerContext, a: NodeFacts, t: TileAt): Stmt[] {
   const slotName = b.fresh('slot');
   const slot = loopIndex(slotName, slots);
   const stmts: Stmt[] = [];
-  const unitWords = mul(variable(t.u), int(g.unitBytes / 4));
-  let start = unitWords;
+  let matrix: Expr = int(0);
   if (c.ids !== undefined) {
     const v = present(a.node.inputs[c.ids]);
     const buffer = present(plan.buffers.get(v), 'expert numbers in memory');
@@ -264,10 +323,14 @@ function anchorProduct(ctx: LowerContext, a: NodeFacts, t: TileAt): Stmt[] {
       load(ids, add(mul(t.first, int(buffer.width)), indexExpr(slot)), 'i32'),
     );
     stmts.push(id.stmt);
-    start = add(mul(id.ref, int(g.matrixBytes / 4)), unitWords);
+    matrix = mul(id.ref, int(g.matrixBytes / 4));
   }
-  const from = named(b.fresh('words'), start);
-  stmts.push(from.stmt);
+  const starts = t.units.map((u) => {
+    const unitWords = mul(variable(u), int(g.unitBytes / 4));
+    const from = named(b.fresh('words'), add(matrix, unitWords));
+    stmts.push(from.stmt);
+    return from.ref;
+  });
   const rows = Array.from({ length: t.tokens }, (_, i) => {
     const token = add(t.first, int(i));
     const local = sub(token, t.block);
@@ -279,29 +342,49 @@ function anchorProduct(ctx: LowerContext, a: NodeFacts, t: TileAt): Stmt[] {
   });
   const band = b.fresh('band');
   const bands = t.paddedUnit / bandRows;
-  const bandIndex = bands === 1 ? int(0) : variable(band);
   const bandBytes = 'bandBytes' in g ? g.bandBytes : g.steps * bandRows * stepBytes;
-  const common = {
-    band: add(from.ref, mul(bandIndex, int(bandBytes / 4))),
-    rows,
-    y: t.y,
-    out: (m: number): Expr =>
-      add(
-        add(mul(bandIndex, int(bandRows)), indexExpr(scaleIndex(slot, t.paddedUnit))),
-        int(m * slots * t.paddedUnit),
-      ),
-  };
+  // Halves of a single unit are streams too.
+  const halves =
+    machine.streams > 1 &&
+    t.units.length * t.tokens === 1 &&
+    bands % 2 === 0 &&
+    stage.kind === 'codes'
+      ? 2
+      : 1;
+  const rounds = bands / halves;
+  const parts = starts.flatMap((start, i) =>
+    Array.from({ length: halves }, (_, half) => {
+      const index = add(rounds === 1 ? int(0) : variable(band), int(half * rounds));
+      return {
+        band: add(start, mul(index, int(bandBytes / 4))),
+        rows,
+        y: present(t.ys[i]),
+        out: (m: number): Expr =>
+          add(
+            add(mul(index, int(bandRows)), indexExpr(scaleIndex(slot, t.paddedUnit))),
+            int(m * slots * t.paddedUnit),
+          ),
+      };
+    }),
+  );
   const product =
     'bandBytes' in g && layout.kind === 'blocks'
-      ? blockProduct(b, machine, { ...common, scheme: layout.scheme, geometry: g, weight }, stage)
-      : bandProduct(b, machine, {
-          ...common,
-          weight: weight(tileWord(w.dtype)),
-          dtype: w.dtype,
-          steps: 'steps' in g ? g.steps : 0,
-          x: floatsOf(stage).tile,
-        });
-  stmts.push(...(bands === 1 ? product : [loop(band, 0, bands, product)]));
+      ? blockProduct(
+          b,
+          machine,
+          parts.map((p) => ({ ...p, scheme: layout.scheme, geometry: g, weight })),
+          stage,
+        )
+      : parts.flatMap((p) =>
+          bandProduct(b, machine, {
+            ...p,
+            weight: weight(tileWord(w.dtype)),
+            dtype: w.dtype,
+            steps: 'steps' in g ? g.steps : 0,
+            x: floatsOf(stage).tile,
+          }),
+        );
+  stmts.push(...(rounds === 1 ? product : [loop(band, 0, rounds, product)]));
   return slots === 1 ? stmts : [loop(slotName, 0, slots, stmts)];
 }
 

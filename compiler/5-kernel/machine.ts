@@ -26,6 +26,11 @@ export interface Machine {
    * follow a single stream too late by themselves.
    */
   readonly ahead: number;
+  /**
+   * Stretches of a matrix that one token's product walks side by side, at most: cores read several
+   * streams from memory faster than one where nothing is asked for ahead.
+   */
+  readonly streams: 1 | 2 | 4;
   /** Tokens whose operands are laid out before the matrix is passed over. */
   readonly staged: number;
 }
@@ -37,6 +42,7 @@ export const wasmMachine: Machine = {
   partSums: true,
   together: 8,
   ahead: 0,
+  streams: 4,
   staged: 32,
 };
 
@@ -48,6 +54,7 @@ export const x86Machine: Machine = {
   partSums: false,
   together: 8,
   ahead: 2048,
+  streams: 1,
   staged: 64,
 };
 
@@ -59,5 +66,6 @@ export const armMachine: Machine = {
   partSums: false,
   together: 4,
   ahead: 2048,
+  streams: 1,
   staged: 64,
 };

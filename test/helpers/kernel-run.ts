@@ -36,7 +36,7 @@ const interpreted: StepRunner = (program, m, sizes) => {
   return Promise.resolve();
 };
 
-/** The program's rows for the first tokens of a prompt, in chunks of 4 and 2, with three threads. */
+/** The program's rows for the first tokens of a prompt, `steps` at a time, with three threads. */
 export async function runKernels(
   bound: BoundModel,
   folder: string,
@@ -44,6 +44,7 @@ export async function runKernels(
   change: (p: Program) => Program = (p) => p,
   run: StepRunner = interpreted,
   machine: Machine = wasmMachine,
+  steps: readonly number[] = [4, 2],
 ): Promise<Float32Array[]> {
   const bundle = await (bundles.get(bound) ?? bundleOf(bound, folder, limits));
   bundles.set(bound, Promise.resolve(bundle));
@@ -71,7 +72,7 @@ export async function runKernels(
   const put = (field: string, i: number, v: number): void =>
     view.setInt32((step.get(field)?.address ?? 0) + 4 * i, v, true);
   let done = 0;
-  for (const count of [4, 2]) {
+  for (const count of steps) {
     put('table', 0, 1); // the first block is the second one of the cache
     for (let i = 0; i < count; i++) {
       const position = done + i;
