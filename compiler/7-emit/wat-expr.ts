@@ -11,6 +11,8 @@ export interface ExprContext {
   tile(name: string): Tile;
   /** The local that a register's element is. */
   register(tile: string, index: number): string;
+  /** A new local for a vector that is read twice. */
+  vector(): string;
 }
 
 export const wasmType = (dtype: ScalarType, lanes: number): WasmType =>
@@ -217,7 +219,7 @@ function dot4Text(c: ExprContext, e: ExprOf<'dot4'>): string {
   const sign = e.variant === 'u8s8' ? 'u' : 's';
   const half = (which: 'low' | 'high'): string =>
     `(i32x4.dot_i16x8_s (i16x8.extend_${which}_i8x16_${sign} ${a}) (i16x8.extend_${which}_i8x16_s ${b}))`;
-  return `(i32x4.add ${sum} ${halvesText(half('low'), half('high'))})`;
+  return `(i32x4.add ${sum} ${halvesText(c, half('low'), half('high'))})`;
 }
 
 /** The table in a vector, and its bytes picked by those of the operand. */
@@ -248,16 +250,18 @@ function dotsText(c: ExprContext, e: ExprOf<'dots'>): string {
     const wide = (v: string): string => `(i16x8.extend_${which}_i8x16_s ${v})`;
     return added('i32x4', terms.map(([a, b]) => `(i32x4.dot_i16x8_s ${wide(a)} ${wide(b)})`)); // prettier-ignore
   };
-  return `(i32x4.add ${sum} ${halvesText(half('low'), half('high'))})`;
+  return `(i32x4.add ${sum} ${halvesText(c, half('low'), half('high'))})`;
 }
 
 /** Sums of two lanes each, of the lower and the upper half of four lanes. */
-function halvesText(low: string, high: string): string {
-  const every = (first: number): string => {
+function halvesText(c: ExprContext, low: string, high: string): string {
+  const [x, y] = [c.vector(), c.vector()];
+  const every = (first: number, a: string, b: string): string => {
     const bytes = [0, 2, 4, 6].flatMap((w) => [0, 1, 2, 3].map((x) => 4 * (w + first) + x));
-    return `(i8x16.shuffle ${bytes.join(' ')} ${low} ${high})`;
+    return `(i8x16.shuffle ${bytes.join(' ')} ${a} ${b})`;
   };
-  return `(i32x4.add ${every(0)} ${every(1)})`;
+  const first = every(0, `(local.tee $${x} ${low})`, `(local.tee $${y} ${high})`);
+  return `(i32x4.add ${first} ${every(1, `(local.get $${x})`, `(local.get $${y})`)})`;
 }
 
 /** Two lanes over and over: vectors of two lanes are in memory alone. */

@@ -16,11 +16,17 @@ export function emitKernel(kernel: Kernel, name: string, relaxed: boolean): stri
   const { body, params, scalars } = expandMath(kernel, { halves: true });
   const tiles = new Map<string, Tile>(params.map((t) => [t.name, t]));
   const locals = new Map<string, WasmType>();
+  let vectors = 0;
   const w = makeWriter();
   const context: ExprContext = {
     relaxed,
     tile: (n) => present(tiles.get(n), `tile ${n}`),
     register: (n, i) => `${n}_r${i}`,
+    vector: () => {
+      const name = `held_v${vectors++}`;
+      declare(name, 'v128');
+      return name;
+    },
   };
   const declare = (n: string, type: WasmType): void => {
     const had = locals.get(n);
