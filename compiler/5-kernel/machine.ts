@@ -53,8 +53,8 @@ export const x86Machine: Machine = {
   bytes: 'u8s8',
   partSums: false,
   together: 8,
-  ahead: 2048,
-  streams: 1,
+  ahead: 1024,
+  streams: 4,
   staged: 64,
 };
 
@@ -65,7 +65,7 @@ export const armMachine: Machine = {
   bytes: 's8s8',
   partSums: false,
   together: 4,
-  ahead: 2048,
-  streams: 1,
+  ahead: 1024,
+  streams: 4,
   staged: 64,
 };
