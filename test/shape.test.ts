@@ -182,7 +182,8 @@ describe('files', () => {
     ...filesUnder('test'),
     ...filesUnder('bench'),
     ...filesUnder('examples'),
-  ];
+    // What bench/ installs for itself is not ours.
+  ].filter((f) => !f.includes('node_modules/'));
 
   test('stay under 400 lines', () => {
     const long = all.filter((f) => {
