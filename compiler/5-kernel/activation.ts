@@ -1,9 +1,13 @@
-/** Which schemes of what tokens bring products with weights compute with. */
+/** Which schemes of what tokens bring kernels compute with, and how they quantise. */
 import { invariant, present } from '../base/invariant.ts';
 import { f32Format } from '../base/number-format.ts';
 import { type QuantScheme, isByRow, levelsOf } from '../base/scheme.ts';
 import type { ValueId } from '../3-graph/graph.ts';
 import type { Plan } from '../4-partition/plan.ts';
+import { type Expr, cast, compare, div, num, select, splat, unary } from '../scalar/expr.ts';
+import type { Builder } from './builder.ts';
+import type { Stmt } from './kernel.ts';
+import { named } from './statements.ts';
 
 export interface Activation {
   /** Elements of k that share a scale; 0: all of a row. */
@@ -44,6 +48,28 @@ export function quantisedFrom(
   const activation = activationOf(facts.lowered.scheme);
   invariant(activation !== undefined, 'schemes of activations are checked before');
   return { from: present(facts.node.inputs[0]), activation };
+}
+
+/** Codes of a group of elements: what they are divided by, and the code of one of them, or of lanes. */
+export interface GroupCodes {
+  readonly stmts: readonly Stmt[];
+  readonly scale: Expr;
+  codeOf(x: Expr): Expr;
+}
+
+/**
+ * The scale of a group is its largest magnitude `most` over the largest code, and codes are rounded
+ * half to even, as `quantiseMatrix` has it.
+ */
+export function codesBelow(b: Builder, most: Expr, largest: number): GroupCodes {
+  const scale = named(b.fresh('scale'), div(most, num(largest)));
+  // A group of zeros has zeros for codes: what is divided by is then of no matter.
+  const by = named(b.fresh('by'), select(compare('gt', scale.ref, num(0)), scale.ref, num(1)));
+  return {
+    stmts: [scale.stmt, by.stmt],
+    scale: scale.ref,
+    codeOf: (x) => cast(unary('round', div(x, splat(by.ref, x.lanes))), 'i32'),
+  };
 }
 
 /** Why caches have no kernel for the scheme, or undefined where they have one. */

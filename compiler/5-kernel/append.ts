@@ -3,11 +3,9 @@ import { invariant, present } from '../base/invariant.ts';
 import type { ValueId } from '../3-graph/graph.ts';
 import { rowAxisOf } from '../4-partition/classify.ts';
 import type { NodeFacts } from '../4-partition/plan.ts';
-import {
-  type Expr, add, cast, compare, div, int, load, mul, num, select, unary,
-} from '../scalar/expr.ts'; // prettier-ignore
+import { type Expr, add, int, load, mul, unary } from '../scalar/expr.ts';
 import { maximum } from '../scalar/monoid.ts';
-import { quantisedFrom } from './activation.ts';
+import { codesBelow, quantisedFrom } from './activation.ts';
 import { type Frame, columnsOf, element, typeOf } from './frame.ts';
 import type { Stmt } from './kernel.ts';
 import { type Linear, indexExpr, loopIndex } from './linear.ts';
@@ -53,7 +51,7 @@ const elementOf = (frame: Frame, v: ValueId, columns: readonly Linear[]): Expr =
     rowAxisOf(typeOf(frame.plan, v)) === undefined ? columns : [frame.row, ...columns],
   );
 
-/** The scale of a head is its largest magnitude over the largest code; codes round half to even. */
+/** Codes and a scale for each head. */
 function codesOfHeads(
   frame: Frame,
   source: ValueId,
@@ -72,24 +70,20 @@ function codesOfHeads(
   const most = reduceLoop(b, maximum, tile.width, (i) =>
     unary('abs', elementOf(frame, from, at(i))),
   );
-  const scale = named(b.fresh('scale'), div(most.result, num(largest)));
-  // A head of zeros has zeros for codes: what is divided by is then of no matter.
-  const by = named(b.fresh('by'), select(compare('gt', scale.ref, num(0)), scale.ref, num(1)));
+  const quantised = codesBelow(b, most.result, largest);
   const scaleAt = add(slotStart(scales, slot), mul(indexExpr(head), int(blockEntries)));
   const codes = storeLoops(b, [{ hint: 'i', extent: tile.width }], ([i]) => {
     const columns = at(present(i));
-    const code = unary('round', div(elementOf(frame, from, columns), by.ref));
     return {
       tile: tile.tile,
       index: add(base, rowOffset(tile, row, columns)),
-      value: cast(code, 'i32'),
+      value: quantised.codeOf(elementOf(frame, from, columns)),
     };
   });
   const body = [
     ...most.stmts,
-    scale.stmt,
-    by.stmt,
-    store(scales.tile, scaleAt, scale.ref),
+    ...quantised.stmts,
+    store(scales.tile, scaleAt, quantised.scale),
     ...codes,
   ];
   return tile.heads === 1 ? body : [loop(h, 0, tile.heads, body)];

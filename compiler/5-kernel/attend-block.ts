@@ -1,9 +1,19 @@
 /** Blocks of entries: products with four keys at once, and the weighted sum of the values. */
 import { invariant } from '../base/invariant.ts';
-import { type Expr, add, fma, int, lane, load, mul, splat, variable } from '../scalar/expr.ts';
+import {
+  type Expr,
+  add,
+  fma,
+  int,
+  lane,
+  load,
+  mul,
+  splat,
+  variable,
+  shuffle,
+} from '../scalar/expr.ts';
 import type { LowerContext } from './context.ts';
 import type { Stmt } from './kernel.ts';
-import { shuffle } from './lanes.ts';
 import { type StateTile, blockStart, entries, scalesAt } from './state-rows.ts';
 import { loop, named, readRegister, registers, store } from './statements.ts';
 import { simdLanes } from './vectorize.ts';

@@ -2,14 +2,14 @@
 import { invariant, present } from '../base/invariant.ts';
 import {
   type Expr, type ScalarFn, add, arithmetic, compare, div, fma, int, load, max, min, mul, num, rem, select,
-  splat, sub, variable,
+  splat, sub, variable, shuffle,
 } from '../scalar/expr.ts'; // prettier-ignore
 import { mapChildren } from '../scalar/walk.ts';
 import {
   type Attention, type KeyBlock, type Panels, keysAtOnce, pageOf, range,
 } from './attend-state.ts'; // prettier-ignore
 import type { Stmt } from './kernel.ts';
-import { interleaved, lanesOf, shuffle } from './lanes.ts';
+import { interleaved, lanesOf } from './lanes.ts';
 import { blockEntries, blockStart, entries, scalesAt } from './state-rows.ts';
 import { loop, named, readRegister, registers, store } from './statements.ts';
 import { mentions } from './vectorize.ts';

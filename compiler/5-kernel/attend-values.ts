@@ -1,13 +1,13 @@
 /** Scores to weights and their sums, and the weighted sum of the values. */
 import { present } from '../base/invariant.ts';
 import {
-  type Expr, add, fma, int, lane, load, min, mul, sub, unary, variable,
+  type Expr, add, fma, int, lane, load, min, mul, sub, unary, variable, shuffle,
 } from '../scalar/expr.ts'; // prettier-ignore
 import {
   type Attention, type KeyBlock, type Panels, keysAtOnce, lanesFor, pageOf, range, spread,
 } from './attend-state.ts'; // prettier-ignore
 import type { Stmt } from './kernel.ts';
-import { lanesOf, shuffle } from './lanes.ts';
+import { lanesOf } from './lanes.ts';
 import { blockEntries, blockStart, entries, scalesAt } from './state-rows.ts';
 import { loop, named, readRegister, registers, store } from './statements.ts';
 

@@ -20,7 +20,7 @@ import type { Machine } from './machine.ts';
 import type { StagedCodes, SumWanted } from './staging.ts';
 import { named, store } from './statements.ts';
 
-const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
+export const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
 /** Elements of k over which no scale changes; `group`: those that share one of the operand's. */
 export function partOf(scheme: QuantScheme, g: BlockGeometry, group: number): number {
@@ -77,9 +77,7 @@ export function codesChunk(
   const xWord = rows.map((row) => let_('xw', add(mul(row, int(x.perRow)), perBlock(4))));
   const parts = at.size / part;
   const sumsAt = rows.map((row) =>
-    parts * part === 0
-      ? row
-      : let_('xs', add(mul(row, int((x.perRow * 4) / part)), perBlock(part))),
+    let_('xs', add(mul(row, int((x.perRow * 4) / part)), perBlock(part))),
   );
   const { variant } = reading;
   if (isPairs(variant)) pairSums(variant === 's16');

@@ -21,7 +21,7 @@ import {
 } from '../scalar/expr.ts';
 import { quantisedFrom } from './activation.ts';
 import { blockGeometry } from './blocks.ts';
-import { readsPairs, sumsFor } from './block-codes.ts';
+import { gcd, readsPairs, sumsFor } from './block-codes.ts';
 import { blockProduct } from './block-product.ts';
 import { type LowerContext } from './context.ts';
 import { type Frame, columnsOf, element, rowCount, tileWord } from './frame.ts';
@@ -95,9 +95,7 @@ function requestOf(
   return { x, contraction, multiple, sums: [...different.values()], pairs };
 }
 
-const commonMultiple = (a: number, b: number): number => {
-  for (let n = Math.max(a, b); ; n += Math.max(a, b)) if (n % a === 0 && n % b === 0) return n;
-};
+const commonMultiple = (a: number, b: number): number => (a / gcd(a, b)) * b;
 
 function stageOf(
   ctx: LowerContext,

@@ -1,18 +1,9 @@
 /** Vectors whose lanes are put elsewhere, or reduced. */
 import { present } from '../base/invariant.ts';
-import { type Expr, max } from '../scalar/expr.ts';
+import { type Expr, max, shuffle } from '../scalar/expr.ts';
 import type { Builder } from './builder.ts';
 import type { Stmt } from './kernel.ts';
 import { named } from './statements.ts';
-
-export const shuffle = (a: Expr, b: Expr, pick: readonly number[]): Expr => ({
-  op: 'shuffle',
-  a,
-  b,
-  pick,
-  dtype: a.dtype,
-  lanes: pick.length,
-});
 
 /** `lanes` of a vector, from lane `from` on, again from its start where it ends. */
 export function lanesOf(v: Expr, lanes: number, from = 0): Expr {

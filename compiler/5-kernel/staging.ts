@@ -6,9 +6,9 @@ import { invariant, present } from '../base/invariant.ts';
 import type { ValueId } from '../3-graph/graph.ts';
 import type { Contraction } from '../4-partition/plan.ts';
 import {
-  type Expr, add, arithmetic, cast, compare, div, dot4, int, load, max, mul, num, pairsOf, select, splat, sub, unary, variable,
+  type Expr, add, arithmetic, cast, dot4, int, load, max, mul, num, pairsOf, sub, unary, variable,
 } from '../scalar/expr.ts'; // prettier-ignore
-import { type Activation, quantisedFrom } from './activation.ts';
+import { type Activation, codesBelow, quantisedFrom } from './activation.ts';
 import type { LowerContext } from './context.ts';
 import { type Frame, columnsOf, element, productOf } from './frame.ts';
 import type { Stmt } from './kernel.ts';
@@ -163,10 +163,7 @@ function paddedOffset(
   return addIndex(scaleIndex(slot, padded), inner);
 }
 
-/**
- * Statements that quantise x row by row into scratch: the scale of a group is its largest magnitude
- * over the largest code, codes are rounded half to even, as `quantiseMatrix` has it.
- */
+/** Statements that quantise x row by row into scratch. */
 export function codeStage(
   ctx: LowerContext,
   request: StageRequest,
@@ -277,21 +274,17 @@ function quantiseRow(ctx: LowerContext, { largest }: Activation, r: RowOfCodes):
       vector,
     ),
   ];
-  const scale = named(b.fresh('scale'), div(reduceAllLanes(acc, max), num(largest)));
-  // A group of zeros has zeros for codes: what is divided by is then of no matter.
-  const some = compare('gt', scale.ref, num(0));
-  const by = named(b.fresh('by'), select(some, scale.ref, num(1)));
+  const quantised = codesBelow(b, reduceAllLanes(acc, max), largest);
   const j = b.fresh('i');
-  const whole = cast(unary('round', div(xAt(variable(j)), splat(by.ref, vector))), 'i32');
+  const whole = quantised.codeOf(xAt(variable(j)));
   const codeAt = (e: Expr): Expr => add(add(mul(r.to, int(r.padded)), first.ref), e);
   const codes = loop(j, 0, r.group, [store(r.bytes, codeAt(variable(j)), whole)], 'vector', vector);
   const perRow = r.padded / r.group;
   const groupStmts: Stmt[] = [
     first.stmt,
     ...magnitude,
-    scale.stmt,
-    by.stmt,
-    store(r.scales, add(mul(r.to, int(perRow)), variable(g)), scale.ref),
+    ...quantised.stmts,
+    store(r.scales, add(mul(r.to, int(perRow)), variable(g)), quantised.scale),
     codes,
   ];
   return [

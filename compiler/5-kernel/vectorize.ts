@@ -1,6 +1,7 @@
 /** Scalar loop bodies to lanes: four iterations at once where every access is in step. */
 import { type Expr, add, int, load, splat, variable } from '../scalar/expr.ts';
 import { children, mapChildren } from '../scalar/walk.ts';
+import { lanesOf } from './lanes.ts';
 
 /** Lanes of a vector of the `simd` machine class. */
 export const simdLanes = 4;
@@ -84,15 +85,8 @@ export function reduceLanes(v: Expr, combine: (a: Expr, b: Expr) => Expr): Expr 
 /** The lanes of `v` combined: halves with halves, so that the order depends on their number alone. */
 export function reduceAllLanes(v: Expr, combine: (a: Expr, b: Expr) => Expr): Expr {
   if (v.lanes <= simdLanes) return reduceLanes(v, combine);
-  const half = (from: number): Expr => ({
-    op: 'shuffle',
-    a: v,
-    b: v,
-    pick: Array.from({ length: v.lanes / 2 }, (_, i) => from + i),
-    dtype: v.dtype,
-    lanes: v.lanes / 2,
-  });
-  return reduceAllLanes(combine(half(0), half(v.lanes / 2)), combine);
+  const half = v.lanes / 2;
+  return reduceAllLanes(combine(lanesOf(v, half), lanesOf(v, half, half)), combine);
 }
 
 export const loadAt = (tile: string, base: Expr, offset: number, lanes: number): Expr =>

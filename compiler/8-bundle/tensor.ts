@@ -16,20 +16,25 @@ export async function readTensor(files: Files, name: string, t: TensorEntry): Pr
   return t.rows ? inOrder(stored, t.rows, name, t) : stored;
 }
 
-/** Its numbers as the model stores them, `from` being what the file's numbers are. */
-export function numbersOf(
+/**
+ * Its numbers as the model stores them, row-major, those of a quantised tensor decoded; `from`: what
+ * the file's numbers are.
+ */
+export function plainBytes(stored: Uint8Array, t: TensorEntry, from: DType, to: DType): Uint8Array {
+  if (!t.scheme) return converted(stored, from, to);
+  const k = t.shape.at(-1) ?? 1;
+  const n = t.shape.slice(0, -1).reduce((a, b) => a * b, 1);
+  const exact = decodeMatrix(t.scheme, { blocks: stored }, { n, k });
+  return converted(new Uint8Array(new Float32Array(exact).buffer), from, to);
+}
+
+/** The same numbers in double precision. */
+export const numbersOf = (
   stored: Uint8Array,
   t: TensorEntry,
   from: DType,
   to: DType,
-): Float64Array {
-  if (!t.scheme) return toDoubles(converted(stored, from, to), to);
-  const k = t.shape.at(-1) ?? 1;
-  const n = t.shape.slice(0, -1).reduce((a, b) => a * b, 1);
-  const exact = decodeMatrix(t.scheme, { blocks: stored }, { n, k });
-  const bytes = new Uint8Array(new Float32Array(exact).buffer);
-  return toDoubles(converted(bytes, from, to), to);
-}
+): Float64Array => toDoubles(plainBytes(stored, t, from, to), to);
 
 function inOrder(
   stored: Uint8Array,

@@ -1,16 +1,13 @@
 /** The weight address space of a program, streamed from a checkpoint into shards. */
 import { present } from '../base/invariant.ts';
-import type { DType } from '../base/type.ts';
 import type { BoundWeights } from '../2-model/bind-weights.ts';
 import { packedBytes } from '../5-kernel/packed.ts';
 import type { Program, WeightSlot } from '../6-program/program.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Files } from './files.ts';
-import { converted } from './convert.ts';
 import { packWeight } from './pack.ts';
 import { packScheme } from './pack-scheme.ts';
-import type { TensorEntry } from './safetensors.ts';
-import { numbersOf, readTensor } from './tensor.ts';
+import { plainBytes, readTensor } from './tensor.ts';
 
 /** Largest shard, and the page that shards are multiples of. */
 export const shardBytes = 64 * 2 ** 20;
@@ -81,13 +78,6 @@ async function packAll(
       options.onProgress?.(p.offset + (i + 1) * each, total);
     }
   }
-}
-
-/** A tensor's numbers, row-major; those of a quantised one decoded. */
-function plainBytes(stored: Uint8Array, t: TensorEntry, from: DType, to: DType): Uint8Array {
-  if (!t.scheme) return converted(stored, from, to);
-  const exact = Float32Array.from(numbersOf(stored, t, from, from));
-  return converted(new Uint8Array(exact.buffer), 'f32', to);
 }
 
 function inOrder(program: Program): Packing[] {
