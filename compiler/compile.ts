@@ -83,6 +83,8 @@ export interface Meaning {
 /** Compiled, without weights. */
 export interface Compiled extends Meaning {
   readonly plan: Plan;
+  /** What the program's kernels were made for. */
+  readonly machine: Machine;
   readonly program: Program;
 }
 
@@ -210,10 +212,23 @@ export function compileProgram(
     throw new TargetError('target/no-kernel', `${refusal}; --target reference computes it`);
   }
   const limits = limitsFor(vocabOf(meaning.model), options.limits);
-  const program = buildProgram(plan, limits, options.machine ?? wasmMachine);
-  mustHold('program', verifyProgram(program));
-  return { ...meaning, plan, program };
+  const machine = options.machine ?? wasmMachine;
+  return { ...meaning, plan, machine, program: checkedProgram(plan, limits, machine) };
 }
+
+function checkedProgram(plan: Plan, limits: Limits, machine: Machine): Program {
+  const program = buildProgram(plan, limits, machine);
+  mustHold('program', verifyProgram(program));
+  return program;
+}
+
+/** The machine of the first of the targets, on x86-64 where that leaves a choice. */
+export const firstMachine = ([first]: readonly BundleTarget[]): Machine =>
+  first === 'native' ? x86Machine : wasmMachine;
+
+/** The program for a machine: the one that was compiled, or another one of the same plan. */
+export const programOf = ({ plan, program, machine }: Compiled, other: Machine): Program =>
+  other === machine ? program : checkedProgram(plan, program.limits, other);
 
 /** Whether kernels compute with what a sheet says of numbers. */
 const hasKernel: NumbersTest = (property, value) => {
@@ -261,16 +276,14 @@ export async function compile(
       'native code is made with tools of LLVM 14, which the caller did not bring',
     );
   }
-  const compiled = compileProgram(bound, checkpoint, options);
-  const programFor = (machine: Machine): Program => {
-    const program = buildProgram(compiled.plan, compiled.program.limits, machine);
-    mustHold('program', verifyProgram(program));
-    return program;
-  };
+  const compiled = compileProgram(bound, checkpoint, {
+    ...options,
+    machine: firstMachine(targets),
+  });
   const programs: BundlePrograms = {
-    ...(targets.includes('wasm') ? { wasm: compiled.program } : {}),
+    ...(targets.includes('wasm') ? { wasm: programOf(compiled, wasmMachine) } : {}),
     ...(targets.includes('native')
-      ? { native: { x64: programFor(x86Machine), arm64: programFor(armMachine) } }
+      ? { native: { x64: programOf(compiled, x86Machine), arm64: programOf(compiled, armMachine) } }
       : {}),
   };
   await writeBundle(programs, present(compiled.weights), checkpoint, files, out, {

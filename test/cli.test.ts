@@ -20,7 +20,11 @@ interface Outcome {
 }
 
 const cograph = (...args: readonly string[]): Outcome =>
-  spawnSync(process.execPath, [...command, ...args], { cwd: root, encoding: 'utf8' });
+  spawnSync(process.execPath, [...command, ...args], {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 26,
+  });
 
 function json(...args: readonly string[]): Record<string, unknown> {
   const { status, stdout, stderr } = cograph(...args, '--json');
@@ -59,6 +63,15 @@ describe('compile', () => {
     const { status, stdout } = cograph('compile', llama, '--emit', stage);
     expect(status).toBe(0);
     expect(stdout).toMatch(pattern);
+  });
+
+  test('--emit code --target wasm,native: each as its bundle holds it', () => {
+    const emit = ['--emit', 'code', '--target', 'wasm,native'];
+    const { status, stdout } = cograph('compile', llama, ...emit);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/\(func \$step \(export "step"\)/);
+    // Lanes of native machines; those of wasm are four.
+    expect(stdout).toContain('<16 x float>');
   });
 
   test('--trace tells the rewrites', () => {

@@ -10,11 +10,10 @@ import { printGraph } from '../3-graph/print.ts';
 import { printPlan } from '../4-partition/print.ts';
 import { printKernel } from '../5-kernel/print.ts';
 import { printProgram } from '../6-program/print.ts';
-import type { Program } from '../6-program/program.ts';
 import { emitLlvm } from '../7-emit/llvm.ts';
 import { nativeVariants } from '../7-emit/native.ts';
 import { emitWasm } from '../7-emit/wasm.ts';
-import type { BundleTarget, Compiled } from '../compile.ts';
+import { type BundleTarget, type Compiled, firstMachine, programOf } from '../compile.ts';
 
 export const stages = ['ast', 'model', 'graph', 'plan', 'kernel', 'program', 'code'] as const;
 export type StageName = (typeof stages)[number];
@@ -41,9 +40,10 @@ export const printTemplates = (template: Template): string =>
 
 export function printStage(
   stage: Exclude<StageName, 'ast'>,
-  { model, graph, plan, program }: Compiled,
+  compiled: Compiled,
   targets: readonly BundleTarget[],
 ): string {
+  const { model, graph, plan, program } = compiled;
   switch (stage) {
     case 'model':
       return printModel(model);
@@ -56,14 +56,15 @@ export function printStage(
     case 'program':
       return printProgram(program);
     case 'code':
-      return targets.map((t) => printCode(t, program)).join('\n');
+      return targets.map((t) => printCode(t, compiled)).join('\n');
     default:
       return unreachable(stage);
   }
 }
 
 /** The first variant of a target's code. */
-function printCode(target: BundleTarget, program: Program): string {
+function printCode(target: BundleTarget, compiled: Compiled): string {
+  const program = programOf(compiled, firstMachine([target]));
   switch (target) {
     case 'wasm':
       return emitWasm(program, { threads: true, relaxed: true });

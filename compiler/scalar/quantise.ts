@@ -189,27 +189,41 @@ function nearest(scheme: QuantScheme, x: Float64Array, size: MatrixSize): Neares
     const minima = { ...least, values: least.values.map((v) => -v) };
     for (const [l, spread] of hierarchy(zero.levels, minima, size)) levels.set(l, spread);
   }
-  const spreads = (of: readonly Level[]): readonly Spread[] =>
-    of.map((l) => present(levels.get(l)));
-  const scales = against === 'found' ? [wanted] : spreads(scheme.scales);
+  const scales = against === 'found' ? [wanted] : spreadsOf(levels, scheme.scales);
   if (zero.kind === 'integer') levels.set(zero.field, zerosOf(scheme, ranges.least, scales));
-  const minima = zero.kind === 'minimum' ? spreads(zero.levels) : undefined;
-  const zeros = zero.kind === 'integer' ? spreads([zero.field]) : undefined;
   const code = coderOf(scheme);
   const codes = new Int32Array(size.n * size.k);
+  eachRow(zero, levels, scales, size, (n, scale, low, shift) => {
+    for (let k = 0; k < size.k; k++) {
+      const i = n * size.k + k;
+      const s = scale[k] ?? 0;
+      codes[i] = code(s === 0 ? 0 : ((x[i] ?? 0) + (low[k] ?? 0)) / s + (shift[k] ?? 0) - offset);
+    }
+  });
+  return { codes, levels };
+}
+
+const spreadsOf = (levels: ReadonlyMap<Level, Spread>, of: readonly Level[]): readonly Spread[] =>
+  of.map((l) => present(levels.get(l)));
+
+/** For each row its scales, minima and zeros, one of each for every column, until the next row. */
+function eachRow(
+  zero: QuantScheme['zero'],
+  levels: ReadonlyMap<Level, Spread>,
+  scales: readonly Spread[],
+  size: MatrixSize,
+  visit: (n: number, scale: Float64Array, low: Float64Array, shift: Float64Array) => void,
+): void {
+  const minima = zero.kind === 'minimum' ? spreadsOf(levels, zero.levels) : undefined;
+  const zeros = zero.kind === 'integer' ? spreadsOf(levels, [zero.field]) : undefined;
   const row = (): Float64Array => new Float64Array(size.k);
   const [scale, low, shift] = [row(), row(), row()];
   for (let n = 0; n < size.n; n++) {
     productRow(scale, scales, n);
     if (minima) productRow(low, minima, n);
     if (zeros) productRow(shift, zeros, n);
-    for (let k = 0; k < size.k; k++) {
-      const i = n * size.k + k;
-      const s = scale[k] ?? 0;
-      codes[i] = code(s === 0 ? 0 : ((x[i] ?? 0) + (low[k] ?? 0)) / s + (shift[k] ?? 0) - offset);
-    }
+    visit(n, scale, low, shift);
   }
-  return { codes, levels };
 }
 
 const same = (a: Group, b: Group): boolean => a.n === b.n && a.k === b.k;
@@ -318,24 +332,14 @@ export function throughScheme(
 ): Float64Array {
   const { codes, levels } = nearest(scheme, x, size);
   const { zero, offset } = scheme;
-  const spreads = (of: readonly Level[]): readonly Spread[] =>
-    of.map((l) => present(levels.get(l)));
-  const scales = spreads(scheme.scales);
-  const zeros = zero.kind === 'integer' ? spreads([zero.field]) : undefined;
-  const minima = zero.kind === 'minimum' ? spreads(zero.levels) : undefined;
   const value = valuesOf(scheme.codes.format);
   const out = new Float64Array(x.length);
-  const row = (): Float64Array => new Float64Array(size.k);
-  const [scale, low, shift] = [row(), row(), row()];
-  for (let n = 0; n < size.n; n++) {
-    productRow(scale, scales, n);
-    if (minima) productRow(low, minima, n);
-    if (zeros) productRow(shift, zeros, n);
+  eachRow(zero, levels, spreadsOf(levels, scheme.scales), size, (n, scale, low, shift) => {
     for (let k = 0; k < size.k; k++) {
       const i = n * size.k + k;
       const code = value(codes[i] ?? 0) + offset - (shift[k] ?? 0);
       out[i] = (scale[k] ?? 0) * code - (low[k] ?? 0);
     }
-  }
+  });
   return out;
 }

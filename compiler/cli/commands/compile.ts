@@ -1,5 +1,11 @@
 import { resolve } from 'node:path';
-import { type BundleTarget, compile, compileProgram, readTargets } from '../../compile.ts';
+import {
+  type BundleTarget,
+  compile,
+  compileProgram,
+  firstMachine,
+  readTargets,
+} from '../../compile.ts';
 import type { LlvmVariant } from '../../7-emit/llvm.ts';
 import { readVariants } from '../../7-emit/native.ts';
 import { costOf } from '../../3-graph/cost.ts';
@@ -65,7 +71,8 @@ export async function compileCommand(
   const sheets = (await Promise.all((flags.sheet ?? []).map(importSheets))).flat();
   const options = { ...limits, sheets, ...(trace ? { onRewrite } : {}) };
   if (emit !== undefined) {
-    const program = () => compileProgram(bound, checkpoint, options);
+    const machine = firstMachine(targets);
+    const program = () => compileProgram(bound, checkpoint, { ...options, machine });
     const text = textOf(emit, program, bound.template, targets);
     if (!json) console.out(text);
     if (out === undefined) return { stage: emit, text };
