@@ -13,7 +13,7 @@ import { deviationOf, maxError } from './helpers/golden.ts';
 import { runKernels, tokens } from './helpers/kernel-run.ts';
 import { bundleOf, loadBundle, referenceOf } from './helpers/models.ts';
 import { nativeBundleOf } from './helpers/native-bundle.ts';
-import { lacksNative } from './helpers/one-kernel.ts';
+import { lacksNative } from './helpers/native-run.ts';
 import { templateOf } from './helpers/template.ts';
 
 const heads = 'q: [t, heads, n], k: [t, kv, n], v: [t, kv, n]';

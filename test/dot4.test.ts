@@ -2,13 +2,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Dot4 } from '../compiler/scalar/expr.ts';
+import { lacksNative } from './helpers/native-run.ts';
 import {
   dotKernel,
   dotsKernel,
   inNative,
   inWasm,
   interpreted,
-  lacksNative,
   pairsKernel,
 } from './helpers/one-kernel.ts';
 

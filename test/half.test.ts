@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { halfOf, halfToFloat } from '../compiler/base/half.ts';
 import { loop, store } from '../compiler/5-kernel/statements.ts';
 import { half, load, toHalf, variable } from '../compiler/scalar/expr.ts';
-import { inNative, inWasm, interpreted, kernelOver, lacksNative } from './helpers/one-kernel.ts';
+import { lacksNative } from './helpers/native-run.ts';
+import { inNative, inWasm, interpreted, kernelOver } from './helpers/one-kernel.ts';
 
 const count = 65_536;
 const each = (value: 'half' | 'tohalf', lanes: number) => {

@@ -6,7 +6,8 @@ import { int, lookup, variable } from '../compiler/scalar/expr.ts';
 import { printExpr } from '../compiler/scalar/print.ts';
 import { readExpr } from '../compiler/scalar/read.ts';
 import { emitLookup } from '../compiler/7-emit/llvm-lookup.ts';
-import { inNative, inWasm, interpreted, lacksNative, lookupKernel } from './helpers/one-kernel.ts';
+import { lacksNative } from './helpers/native-run.ts';
+import { inNative, inWasm, interpreted, lookupKernel } from './helpers/one-kernel.ts';
 
 const words = 32;
 const bytesOf = (least: number, most: number, count: number) =>

@@ -21,6 +21,19 @@ export const missingTools = (): readonly string[] =>
     (tool) => spawnSync(tool, ['--version'], { stdio: 'ignore' }).status !== 0,
   );
 
+const missing = missingTools();
+const cpu = process.platform === 'linux' ? readFileSync('/proc/cpuinfo', 'utf8') : '';
+const flags = { avx2: ['avx2', 'fma', 'f16c'], avx512: ['avx512_vnni'] } as const;
+
+/** Why native code for `isa` cannot run here, as a note for a test's name; '' if it can. */
+export function lacksNative(isa: keyof typeof flags): string {
+  const flag = flags[isa].find(
+    (f) => process.arch !== 'x64' || !new RegExp(`\\b${f}\\b`).test(cpu),
+  );
+  if (flag !== undefined) return ` (skipped without ${flag})`;
+  return missing.length > 0 ? ` (skipped without ${missing.join(', ')})` : '';
+}
+
 let tools: Promise<NativeTools> | undefined;
 
 /** A file with the object code of a module. */

@@ -15,7 +15,7 @@ import { emitKernel } from '../../compiler/7-emit/wat-kernel.ts';
 import {
   type Dot4, type Expr, add, arithmetic, dot2, dots, int, load, lookup, mul, pairsOf, shuffle, variable,
 } from '../../compiler/scalar/expr.ts'; // prettier-ignore
-import { missingTools, nativeRunner } from './native-run.ts';
+import { nativeRunner } from './native-run.ts';
 
 /** A kernel over arrays of these names. */
 export const kernelOver = (
@@ -176,14 +176,4 @@ export async function inNative(
     out.push(new Uint8Array(memory.buffer));
   }
   return out;
-}
-
-const missing = missingTools();
-const cpu = process.platform === 'linux' ? readFileSync('/proc/cpuinfo', 'utf8') : '';
-
-/** Why native code for `isa` cannot run here, as a note for a test's name; '' if it can. */
-export function lacksNative(isa: 'avx2' | 'avx512'): string {
-  const flag = isa === 'avx512' ? 'avx512_vnni' : 'avx2';
-  if (process.arch !== 'x64' || !cpu.includes(flag)) return ` (skipped without ${flag})`;
-  return missing.length > 0 ? ` (skipped without ${missing.join(', ')})` : '';
 }
