@@ -3,7 +3,8 @@ import { BundleError } from './errors.ts';
 import type { Engine, SequenceState } from './engine.ts';
 
 const magic = 0x53474f43; // "COGS"
-const version = 1;
+/** Raised whenever the bytes of a block mean something else: an earlier layout restores to nonsense. */
+const version = 2;
 const headerWords = 6;
 
 /** Little-endian u32: magic, version, key, tokens, blocks, bytes of a block; ids; blocks. */

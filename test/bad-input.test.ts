@@ -279,6 +279,16 @@ describe('requests', () => {
       { numRuns: 50 },
     );
     expect(() => model.restore(new Uint8Array(100))).toThrow(BundleError);
+    // Blocks of the first version lay otherwise, and have as many bytes.
+    const earlier = good.slice();
+    new DataView(earlier.buffer).setUint32(4, 1, true);
+    expect(() => model.restore(earlier)).toThrow(
+      expect.objectContaining({
+        code: 'snapshot/format',
+        message: 'the snapshot has version 1; this runtime reads 2',
+      }) as Error,
+    );
+    expect(model.restore(good).ids).toEqual([1, 2, 3]);
     model.close();
   });
 });
