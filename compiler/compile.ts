@@ -31,6 +31,7 @@ import { planRefusal, weightRefusal } from './5-kernel/refusals.ts';
 import { buildProgram } from './6-program/build.ts';
 import type { Limits, Program } from './6-program/program.ts';
 import { verifyProgram } from './6-program/verify.ts';
+import { archOf, nativeVariants } from './7-emit/native.ts';
 import { type BundlePrograms, type BundleSource, writeBundle } from './8-bundle/bundle.ts';
 import type { Checkpoint } from './8-bundle/checkpoint.ts';
 import type { Files } from './8-bundle/files.ts';
@@ -226,6 +227,8 @@ function checkedProgram(plan: Plan, limits: Limits, machine: Machine): Program {
 export const firstMachine = ([first]: readonly BundleTarget[]): Machine =>
   first === 'native' ? x86Machine : wasmMachine;
 
+const nativeMachines = { x64: x86Machine, arm64: armMachine } as const;
+
 /** The program for a machine: the one that was compiled, or another one of the same plan. */
 export const programOf = ({ plan, program, machine }: Compiled, other: Machine): Program =>
   other === machine ? program : checkedProgram(plan, program.limits, other);
@@ -276,15 +279,25 @@ export async function compile(
       'native code is made with tools of LLVM 14, which the caller did not bring',
     );
   }
+  const variants = targets.includes('native') ? (source.variants ?? nativeVariants) : [];
+  if (targets.includes('native') && variants.length === 0) {
+    throw new TargetError(
+      'target/variant',
+      'native code is asked for, but for none of the machines that there is any for',
+    );
+  }
+  // The processors that native code is made for, and none else.
+  const archs = (['x64', 'arm64'] as const).filter((a) => variants.some((v) => archOf(v) === a));
+  const [first] = archs;
+  const onlyNative = !targets.includes('wasm') && first !== undefined;
   const compiled = compileProgram(bound, checkpoint, {
     ...options,
-    machine: firstMachine(targets),
+    machine: onlyNative ? nativeMachines[first] : wasmMachine,
   });
+  const native = archs.map((a) => [a, programOf(compiled, nativeMachines[a])] as const);
   const programs: BundlePrograms = {
     ...(targets.includes('wasm') ? { wasm: programOf(compiled, wasmMachine) } : {}),
-    ...(targets.includes('native')
-      ? { native: { x64: programOf(compiled, x86Machine), arm64: programOf(compiled, armMachine) } }
-      : {}),
+    ...(native.length > 0 ? { native: Object.fromEntries(native) } : {}),
   };
   await writeBundle(programs, present(compiled.weights), checkpoint, files, out, {
     ...source,

@@ -8,6 +8,7 @@ import { nodeFiles } from '../compiler/cli/node-files.ts';
 import { llvmTools } from '../compiler/cli/native-tools.ts';
 import { compile, compileProgram, readTargets } from '../compiler/compile.ts';
 import { present } from '../compiler/base/invariant.ts';
+import { armMachine, x86Machine } from '../compiler/5-kernel/machine.ts';
 import { writeBundle } from '../compiler/8-bundle/bundle.ts';
 import { readCheckpoint } from '../compiler/8-bundle/checkpoint.ts';
 import type { LlvmVariant } from '../compiler/7-emit/llvm.ts';
@@ -90,6 +91,26 @@ describe('a bundle', () => {
     models.forEach((m) => m.close());
     await expect(loadBundle(native, { target: 'wasm' })).rejects.toMatchObject({
       code: 'device/target',
+    });
+  });
+
+  test('has what its variants need: arm64 alone needs less scratch, and no program of x86-64', async () => {
+    const { tools } = pretended(() => Promise.resolve());
+    const checkpoint = await readCheckpoint(nodeFiles, folder);
+    const scratchOf = async (...names: string[]): Promise<number | undefined> => {
+      const bundle = await compiledWith(tools, 'native', { variants: readVariants(names) });
+      return manifestOf(bundle).programs.native?.scratchBytes;
+    };
+    const [x64, arm64] = [x86Machine, armMachine].map(
+      (machine) =>
+        compileProgram(bound, checkpoint, { limits, machine }).program.memory.scratchBytes,
+    );
+    expect(arm64).toBeLessThan(present(x64));
+    expect(await scratchOf('linux-arm64', 'macos-arm64')).toBe(arm64);
+    expect(await scratchOf('linux-avx2')).toBe(x64);
+    expect(await scratchOf('linux-avx2', 'macos-arm64')).toBe(x64);
+    await expect(compiledWith(tools, 'native', { variants: [] })).rejects.toMatchObject({
+      code: 'target/variant',
     });
   });
 

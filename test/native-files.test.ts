@@ -211,7 +211,9 @@ describe.skipIf(skip)(`libraries${note}`, () => {
         return linked;
       },
     };
-    await expect(compiledWith(stopped, 'native', controller.signal)).rejects.toThrow('stopped');
+    await expect(compiledWith(stopped, 'native', { signal: controller.signal })).rejects.toThrow(
+      'stopped',
+    );
     expect(own().filter((f) => !before.includes(f))).toEqual([]);
     const already = tools.object('', { os: 'linux', isa: 'avx2' }, controller.signal);
     await expect(already).rejects.toThrow('stopped');

@@ -25,6 +25,10 @@ export const nativeVariants: readonly LlvmVariant[] = nativeSystems.flatMap((os)
   nativeIsas.flatMap((isa) => (os === 'macos' && isa === 'avx512' ? [] : { os, isa })),
 );
 
+/** The architecture that a variant's program is made for. */
+export const archOf = ({ isa }: LlvmVariant): 'x64' | 'arm64' =>
+  isa === 'arm64' ? 'arm64' : 'x64';
+
 /** A variant's name, as in `linux-avx2`. */
 export const variantName = ({ os, isa }: LlvmVariant): string => `${os}-${isa}`;
 

@@ -146,7 +146,7 @@ async function writeAll(
 
 /** What all programs agree on: one of them, to read weights and states from. */
 function commonOf({ wasm, native }: BundlePrograms): Program {
-  const all = [wasm, native?.x64, native?.arm64].filter((p) => p !== undefined);
+  const all = [wasm, ...Object.values(native ?? {})].filter((p) => p !== undefined);
   const common = present(all[0], 'a program');
   const places = ({ memory, weights, states }: Program): string =>
     JSON.stringify([memory.weightBytes, weights, memory.stateBytesPerSlot, states]);

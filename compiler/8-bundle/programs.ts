@@ -3,7 +3,7 @@ import type { NativeProgram, StepSizes, WasmProgram } from '../../runtime/manife
 import { invariant, present } from '../base/invariant.ts';
 import type { Program } from '../6-program/program.ts';
 import { type LlvmVariant, emitLlvm } from '../7-emit/llvm.ts';
-import { type NativeTools, libraryFile } from '../7-emit/native.ts';
+import { type NativeTools, archOf, libraryFile } from '../7-emit/native.ts';
 import { assembleWasm, emitWasm } from '../7-emit/wasm.ts';
 
 /** Stores a file of the bundle and gives its name. */
@@ -40,11 +40,8 @@ export async function writeWasm(
   return { variants, ...sizesOf(program) };
 }
 
-/** A step for each kind of processor. */
-export interface NativePrograms {
-  readonly x64: Program;
-  readonly arm64: Program;
-}
+/** A step for each kind of processor that a variant is for. */
+export type NativePrograms = Readonly<Partial<Record<ReturnType<typeof archOf>, Program>>>;
 
 /** Builds that run beside each other: each takes a core and a few hundred MB. */
 const atOnce = 2;
@@ -57,8 +54,8 @@ export async function writeNative(
   put: Put,
   { onStep, signal }: WriteOptions,
 ): Promise<NativeProgram> {
-  const programFor = ({ isa }: LlvmVariant): Program =>
-    isa === 'arm64' ? programs.arm64 : programs.x64;
+  const programFor = (v: LlvmVariant): Program =>
+    present(programs[archOf(v)], `a program for ${v.isa}`);
   const libraries = await mapFew(wanted, atOnce, async (v, i) => {
     signal?.throwIfAborted();
     onStep?.(`native code for ${v.os}, ${v.isa} (${i + 1} of ${wanted.length})`);
@@ -71,13 +68,14 @@ export async function writeNative(
     const file = await put(libraryFile({ os, isa }), present(libraries[i]));
     variants.push({ file, os, isa });
   }
-  const [a, b] = [sizesOf(programs.x64), sizesOf(programs.arm64)];
-  const scratchBytes = Math.max(a.scratchBytes, b.scratchBytes);
+  const sizes = [...new Set(wanted.map(programFor))].map(sizesOf);
+  const scratchBytes = Math.max(...sizes.map((s) => s.scratchBytes));
+  const [first, ...others] = sizes.map((s) => ({ ...s, scratchBytes }));
   invariant(
-    JSON.stringify({ ...a, scratchBytes }) === JSON.stringify({ ...b, scratchBytes }),
+    others.every((s) => JSON.stringify(s) === JSON.stringify(first)),
     'native programs differ in more than their scratch',
   );
-  return { variants, ...a, scratchBytes };
+  return { variants, ...present(first, 'a variant') };
 }
 
 /** `work` of all items, in their order. Once one fails none is begun; the first failure is thrown when all have ended. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { nodeFiles } from '../../compiler/cli/node-files.ts';
 import { compile } from '../../compiler/compile.ts';
 import { readCheckpoint } from '../../compiler/8-bundle/checkpoint.ts';
+import type { LlvmVariant } from '../../compiler/7-emit/llvm.ts';
 import type { NativeTools } from '../../compiler/7-emit/native.ts';
 import { temporaryFolder } from './models.ts';
 import { randomCheckpoint } from './random-checkpoint.ts';
@@ -24,10 +25,15 @@ export const limits = { tokens: 4, rows: 4 };
 export async function compiledWith(
   native: NativeTools | undefined,
   target: string | readonly string[],
-  signal?: AbortSignal,
+  more: { readonly signal?: AbortSignal; readonly variants?: readonly LlvmVariant[] } = {},
 ): Promise<string> {
   const out = join(temporaryFolder(), 'bundle');
-  const source = { compiler: 'test', ...(native ? { native } : {}) };
+  const { signal, variants } = more;
+  const source = {
+    compiler: 'test',
+    ...(native ? { native } : {}),
+    ...(variants ? { variants } : {}),
+  };
   const options = { target, limits, ...(signal ? { signal } : {}) };
   await compile(bound, await readCheckpoint(nodeFiles, folder), source, nodeFiles, out, options);
   return out;
