@@ -16,7 +16,7 @@ import type { BlockGeometry } from './blocks.ts';
 import type { Builder } from './builder.ts';
 import { type CodeReading, readingOf } from './code-reading.ts';
 import type { Stmt } from './kernel.ts';
-import type { Machine } from './machine.ts';
+import type { SimdMachine } from './machine.ts';
 import type { StagedCodes, SumWanted } from './staging.ts';
 import { named, store } from './statements.ts';
 
@@ -33,7 +33,7 @@ export function sumsFor(
   scheme: QuantScheme,
   g: BlockGeometry,
   group: number,
-  machine: Machine,
+  machine: SimdMachine,
 ): readonly SumWanted[] {
   const part = partOf(scheme, g, group);
   const { offset } = readingOf(scheme, machine);
@@ -46,7 +46,7 @@ export function sumsFor(
 const isPairs = (v: CodeReading['variant']): v is 's16' | 'u16' => v === 's16' || v === 'u16';
 
 /** Whether a product with the scheme reads the operand's codes as pairs of 16 bits. */
-export const readsPairs = (scheme: QuantScheme, machine: Machine): boolean =>
+export const readsPairs = (scheme: QuantScheme, machine: SimdMachine): boolean =>
   isPairs(readingOf(scheme, machine).variant);
 
 export type Sum = (s: number, m: number, chain?: number) => Expr;
@@ -55,7 +55,7 @@ export type SetSum = (s: number, m: number, value: Expr, chain?: number) => Stmt
 /** Statements that add what a chunk comes to. */
 export function codesChunk(
   b: Builder,
-  machine: Machine,
+  machine: SimdMachine,
   p: BlockProduct,
   x: StagedCodes,
   starts: readonly number[],

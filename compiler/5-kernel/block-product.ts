@@ -28,7 +28,7 @@ import type { Builder } from './builder.ts';
 import { floatReading } from './code-reading.ts';
 import type { Stmt } from './kernel.ts';
 import { bandRows } from './layout.ts';
-import type { Machine } from './machine.ts';
+import type { SimdMachine } from './machine.ts';
 import type { StagedCodes, StagedFloats } from './staging.ts';
 import { loop, named, readRegister, registers, store } from './statements.ts';
 
@@ -37,7 +37,7 @@ const cacheLine = 64;
 /** The products of bands of one matrix with the same rows, block by block side by side. */
 export function blockProduct(
   b: Builder,
-  machine: Machine,
+  machine: SimdMachine,
   bands: readonly BlockProduct[],
   x: StagedCodes | StagedFloats,
 ): Stmt[] {
@@ -73,7 +73,7 @@ interface Columns {
 /** The product for the columns from each of `starts` on. */
 function columns(
   b: Builder,
-  machine: Machine,
+  machine: SimdMachine,
   p: BlockProduct,
   x: StagedCodes | StagedFloats,
   starts: readonly number[],
@@ -128,7 +128,7 @@ function columns(
 
 /** Asks for the block that lies `ahead` bytes behind this one. */
 function askAhead(
-  { ahead }: Machine,
+  { ahead }: SimdMachine,
   { geometry: g, weight, rows }: BlockProduct,
   word: Expr,
 ): Stmt[] {
@@ -149,7 +149,7 @@ function chunkOf(g: BlockGeometry, part: number): number {
 
 function floatsChunk(
   b: Builder,
-  machine: Machine,
+  machine: SimdMachine,
   p: BlockProduct,
   x: StagedFloats,
   starts: readonly number[],

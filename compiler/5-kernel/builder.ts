@@ -1,6 +1,6 @@
 /** What a kernel under construction has collected: its parameters, scratch and names. */
 import { type DType, bytesOf } from '../base/type.ts';
-import { present } from '../base/invariant.ts';
+import { invariant, present } from '../base/invariant.ts';
 import type { StepField } from '../ops/op.ts';
 import type { Stmt, Tile } from './kernel.ts';
 
@@ -14,23 +14,26 @@ export type Binding =
 export interface Builder {
   /** The parameter for `binding`, made at first use; `hint` names it. */
   param(binding: Binding, dtype: DType, hint: string): string;
-  /** A tile in the thread's own scratch. */
+  /** A tile in the thread's own scratch; in a workgroup, one that its threads share. */
   scratch(hint: string, elements: number, dtype?: DType): string;
-  /** The same bytes of scratch as elements of another type. */
+  /** The same bytes of scratch as elements of another type; shared tiles have one type only. */
   view(tile: string, dtype: DType): string;
   fresh(hint: string): string;
   readonly params: readonly Tile[];
   readonly bindings: readonly Binding[];
-  /** Declarations of the scratch tiles, to stand first in the kernel. */
+  /** Declarations of the tiles, to stand first in the kernel. */
   declarations(): readonly Stmt[];
   scratchBytes(): number;
+  /** Bytes of the shared tiles. */
+  sharedBytes(): number;
 }
 
 /** Packed weights are read as numbers of several types, each a parameter of its own. */
 const keyOf = (b: Binding, dtype: DType): string => `${JSON.stringify(b)} ${dtype}`;
 const align = 64;
 
-export function makeBuilder(): Builder {
+/** `workgroup`: the kernel runs in workgroups, whose threads share what else is a thread's scratch. */
+export function makeBuilder({ workgroup = false } = {}): Builder {
   const names = new Map<string, number>();
   const params: Tile[] = [];
   const bindings: Binding[] = [];
@@ -55,6 +58,7 @@ export function makeBuilder(): Builder {
       const name = fresh(hint);
       byKey.set(keyOf(binding, dtype), name);
       bindings.push(binding);
+      const fixed = workgroup && (binding.kind === 'weight' || binding.kind === 'step');
       params.push({
         name,
         dtype,
@@ -62,6 +66,7 @@ export function makeBuilder(): Builder {
         layout: { strides: [1] },
         space: 'global',
         owner: 'grid',
+        ...(fixed ? { fixed } : {}),
       });
       return name;
     },
@@ -72,14 +77,15 @@ export function makeBuilder(): Builder {
         dtype,
         shape: [elements],
         layout: { strides: [1] },
-        space: 'scratch',
-        owner: 'thread',
-        offset: bytes,
+        ...(workgroup
+          ? { space: 'shared', owner: 'workgroup' }
+          : { space: 'scratch', owner: 'thread', offset: bytes }),
       });
       bytes += Math.ceil((elements * bytesOf[dtype]) / align) * align;
       return name;
     },
     view(tile, dtype) {
+      invariant(!workgroup, 'shared tiles have one type');
       const of = present(
         tiles.find((t) => t.name === tile),
         tile,
@@ -95,7 +101,8 @@ export function makeBuilder(): Builder {
       return name;
     },
     declarations: () => tiles.map((tile): Stmt => ({ kind: 'tile', tile })),
-    scratchBytes: () => bytes,
+    scratchBytes: () => (workgroup ? 0 : bytes),
+    sharedBytes: () => (workgroup ? bytes : 0),
   };
 }
 

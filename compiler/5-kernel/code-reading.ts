@@ -3,7 +3,7 @@ import { invariant } from '../base/invariant.ts';
 import { type NumberFormat, bitsOf, valueOf } from '../base/number-format.ts';
 import type { QuantScheme } from '../base/scheme.ts';
 import type { Dot4 } from '../scalar/expr.ts';
-import type { Machine } from './machine.ts';
+import type { SimdMachine } from './machine.ts';
 
 /**
  * What is done to the bits of four codes in a word, and how the bytes that it leaves stand for what
@@ -35,7 +35,7 @@ export function codesRefusal({ name, codes, offset }: QuantScheme): string | und
 }
 
 /** How a product of codes with codes reads them. */
-export function readingOf({ codes, offset }: QuantScheme, machine: Machine): CodeReading {
+export function readingOf({ codes, offset }: QuantScheme, machine: SimdMachine): CodeReading {
   const { format } = codes;
   const signed = format.kind === 'int';
   const half = 2 ** (bitsOf(format) - 1);
@@ -102,7 +102,11 @@ function tableOf(format: NumberFormat, offset: number): Table | undefined {
   return undefined;
 }
 
-function tableReading(format: NumberFormat, offset: number, bytes: Machine['bytes']): CodeReading {
+function tableReading(
+  format: NumberFormat,
+  offset: number,
+  bytes: SimdMachine['bytes'],
+): CodeReading {
   const table = tableOf(format, offset);
   invariant(table !== undefined, 'schemes are checked before');
   const { entries, factor } = table;

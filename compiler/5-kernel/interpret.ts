@@ -8,9 +8,21 @@ import { invariant, present, unreachable } from '../base/invariant.ts';
 import { halfOf, halfToFloat } from '../base/half.ts';
 import { bytesOf } from '../base/type.ts';
 import { applyArithmetic, applyCompare, applyUnary, lookedUp, saturated } from '../scalar/eval.ts';
-import type { Expr, ScalarType } from '../scalar/expr.ts';
+import type { Expr } from '../scalar/expr.ts';
 import type { Axis, Kernel, KernelScalar, Stmt, Tile } from './kernel.ts';
+import {
+  byteAt,
+  fourProducts,
+  lowOf,
+  pairOf,
+  readAs,
+  rounded,
+  sameBits,
+  writeAs,
+} from './lane-values.ts';
 import type { RaceLog } from './races.ts';
+import { interpretGroups } from './simt/lockstep.ts';
+import type { GroupObserver } from './simt/observer.ts';
 
 /** Where a global tile lies in memory. */
 export interface Region {
@@ -23,14 +35,21 @@ export interface KernelRun {
   /** One for each parameter of the kernel. */
   readonly regions: readonly Region[];
   readonly scalars: Readonly<Record<KernelScalar, number>>;
+  /** Of the team, for kernels that do not run in workgroups. */
   readonly threads: number;
   readonly races: RaceLog;
+  /** Is told what the threads of workgroups do. */
+  readonly observer?: GroupObserver;
 }
 
 type Value = readonly number[];
 
-/** Throws Failure `kernel/bounds` or `kernel/race`, or a compiler bug for what `simd` has none of. */
+/**
+ * Throws Failure `kernel/bounds`, `kernel/race`, or of workgroups `kernel/barrier` or `kernel/unset`; a
+ * compiler bug for what no machine class has.
+ */
 export function interpretKernel(kernel: Kernel, run: KernelRun): void {
+  if (kernel.workgroup !== undefined) return interpretGroups(kernel, kernel.workgroup, run);
   for (let thread = 0; thread < run.threads; thread++) runThread(kernel, run, thread);
 }
 
@@ -129,15 +148,7 @@ function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
       const address = at + lane * bytesOf[tile.dtype];
       if (tile.space === 'global')
         run.races.write(address, bytesOf[tile.dtype], thread, kernel.name, name);
-      if (tile.dtype === 'f32') view.setFloat32(address, v, true);
-      else if (tile.dtype === 'f64') view.setFloat64(address, v, true);
-      else {
-        const bytes = bytesOf[tile.dtype];
-        invariant(bytes !== 8, 'stores of at most 32 bits');
-        if (bytes === 1) view.setInt8(address, v);
-        else if (bytes === 2) view.setUint16(address, v, true);
-        else view.setInt32(address, v, true);
-      }
+      writeAs(view, tile.dtype, address, v);
     });
   }
 
@@ -149,23 +160,7 @@ function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
       const address = at + lane * bytesOf[tile.dtype];
       if (tile.space === 'global')
         run.races.read(address, bytesOf[tile.dtype], thread, kernel.name, name);
-      switch (tile.dtype) {
-        case 'f32':
-          return view.getFloat32(address, true);
-        case 'f64':
-          return view.getFloat64(address, true);
-        case 'i32':
-        case 'u32':
-          return view.getInt32(address, true);
-        case 'f16':
-        case 'bf16':
-          return view.getUint16(address, true);
-        case 'u8':
-        case 'bool':
-          return view.getUint8(address);
-        case 'i8':
-          return view.getInt8(address);
-      }
+      return readAs(view, tile.dtype, address);
     });
   }
 
@@ -268,30 +263,4 @@ function runThread(kernel: Kernel, run: KernelRun, thread: number): void {
         return unreachable(e);
     }
   } // prettier-ignore
-}
-
-const pairOf = (low: number, high: number): number => (low & 0xffff) | (high << 16);
-const lowOf = (pair: number): number => (pair << 16) >> 16;
-const fourProducts = (a: number, b: number, unsigned: boolean): number =>
-  [0, 8, 16, 24].reduce((sum, bit) => sum + byteAt(a, bit, unsigned) * byteAt(b, bit, false), 0);
-const byteAt = (word: number, bit: number, unsigned: boolean): number =>
-  unsigned ? (word >>> bit) & 255 : (word << (24 - bit)) >> 24;
-
-function rounded(v: number, dtype: ScalarType): number {
-  switch (dtype) {
-    case 'f32':
-      return Math.fround(v);
-    case 'i32':
-      return v | 0;
-    case 'f64':
-    case 'bool':
-      return v;
-  }
-}
-
-function sameBits(v: number, from: ScalarType, to: ScalarType): number {
-  const view = new DataView(new ArrayBuffer(4));
-  if (from === 'f32') view.setFloat32(0, v);
-  else view.setInt32(0, v);
-  return to === 'f32' ? view.getFloat32(0) : view.getInt32(0);
 }

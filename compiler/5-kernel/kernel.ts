@@ -12,8 +12,10 @@ import type { Expr, ScalarType } from '../scalar/expr.ts';
  *
  * - `serial` one after the other; `unroll` written out (constant bounds)
  * - `vector` lanes of one instruction, `width` at a time; a remainder runs lane by lane
- * - `thread` a contiguous share for each CPU thread, or a GPU thread of a workgroup
- * - `block`, `cluster`, `warpgroup`, `lane` the levels of a GPU grid; `simd` has none of them
+ * - `thread` a contiguous share for each CPU thread; in a workgroup of W, thread n takes iterations
+ *   n, n + W, n + 2 W ..
+ * - `block` a workgroup for each iteration; `cluster`, `warpgroup`, `lane` further levels of a GPU's
+ *   grid; `simd` has none of them
  */
 export type Binding =
   'serial' | 'unroll' | 'vector' | 'thread' | 'block' | 'cluster' | 'warpgroup' | 'lane';
@@ -27,8 +29,8 @@ export interface Axis {
   readonly bind: Binding;
 }
 
-/** Where a tile lives and which group of threads owns it. */
-export type Space = 'global' | 'scratch' | 'shared' | 'register' | 'fragment';
+/** Where a tile lives and which group of threads owns it; `constant`: its `values`, known here. */
+export type Space = 'global' | 'scratch' | 'shared' | 'register' | 'fragment' | 'constant';
 export type Owner = 'grid' | 'workgroup' | 'warpgroup' | 'warp' | 'thread';
 
 /** How indices of a tile become element offsets. `swizzle` permutes shared rows against conflicts. */
@@ -50,6 +52,13 @@ export interface Tile {
   readonly lanes?: number;
   /** `scratch`: byte offset in the thread's own scratch. */
   readonly offset?: number;
+  /** `constant`: the elements. */
+  readonly values?: readonly number[];
+  /**
+   * `global`, kernels of workgroups only: nothing stores to it while a step runs (weights, arrays of
+   * the step), so that all threads that read one element read the same.
+   */
+  readonly fixed?: true;
 }
 
 /** What an asynchronous operation returns and a `wait` consumes. `simd` and WGSL run it in place. */
@@ -101,7 +110,15 @@ export interface Kernel {
   /** Global tiles, in argument order; a launch passes the byte address of each. */
   readonly params: readonly Tile[];
   readonly scalars: readonly KernelScalar[];
-  /** May read the number of threads of the team, `threads`, to divide work: results do not depend on it. */
+  /**
+   * Threads of a workgroup, of kernels that run in workgroups: their body is uniform values, then one
+   * nest of `block` loops. Each iteration of the nest is a workgroup of its own.
+   */
+  readonly workgroup?: number;
+  /**
+   * May read the number of threads of the team, `threads`, to divide work: results do not depend on it.
+   * In a workgroup it may read which of its threads runs, `thread`.
+   */
   readonly body: readonly Stmt[];
   /** Bytes of each thread's own scratch that the kernel's tiles cover. */
   readonly scratchBytes: number;

@@ -1,55 +1,19 @@
-/** Region to kernel, for the `simd` machine class. */
+/** Region to kernel, as the machine's class has it. */
 import type { Plan, Region } from '../4-partition/plan.ts';
 import { unreachable } from '../base/invariant.ts';
-import { lowerAttend } from './attend.ts';
-import { lowerMerge } from './attend-merge.ts';
-import { type Binding, makeBuilder } from './builder.ts';
-import type { LowerContext } from './context.ts';
-import { lowerContract } from './contract.ts';
-import type { Kernel, Stmt } from './kernel.ts';
+import type { LoweredRegion } from './context.ts';
+import { lowerSimd } from './lower-simd.ts';
 import type { Machine } from './machine.ts';
-import { lowerCopy, lowerRows } from './rows.ts';
+import { lowerSimt } from './simt/lower.ts';
 
-export interface LoweredRegion {
-  readonly kernel: Kernel;
-  /** What a launch passes for each parameter. */
-  readonly bindings: readonly Binding[];
-}
-
+/** Throws TargetError `target/no-kernel` where the machine class has none for the region. */
 export function lowerRegion(plan: Plan, region: Region, machine: Machine): LoweredRegion {
-  const builder = makeBuilder();
-  const ctx: LowerContext = { plan, builder, machine };
-  const body = bodyOf(ctx, region);
-  return {
-    kernel: {
-      name: region.name,
-      params: builder.params,
-      scalars: ['t', 'r', 'blocks'],
-      body: [...builder.declarations(), ...body],
-      scratchBytes: builder.scratchBytes(),
-      schedule: scheduleOf(region, machine),
-      orderKept: true,
-    },
-    bindings: builder.bindings,
-  };
-}
-
-function bodyOf(ctx: LowerContext, region: Region): Stmt[] {
-  switch (region.kind) {
-    case 'rows':
-      return lowerRows(ctx, region);
-    case 'copy':
-      return lowerCopy(ctx, region);
-    case 'contract':
-      return lowerContract(ctx, region);
-    case 'attend':
-      return lowerAttend(ctx, region);
-    case 'merge':
-      return lowerMerge(ctx, region);
+  switch (machine.kind) {
+    case 'simd':
+      return lowerSimd(plan, region, machine);
+    case 'simt':
+      return lowerSimt(plan, region, machine);
     default:
-      return unreachable(region);
+      return unreachable(machine);
   }
 }
-
-const scheduleOf = (region: Region, { staged, together }: Machine): Record<string, number> =>
-  region.kind === 'contract' ? { staged, together } : {};

@@ -1,10 +1,14 @@
-/** What the `simd` machine class leaves open: how wide vectors are, and how bytes are multiplied. */
+/** What each machine class leaves open. Everything here is free of meaning: results are the same but for rounding. */
+
+/** `simd`: threads that each work in vectors (CPUs); `simt`: a grid of workgroups of threads (GPUs). */
+export type Machine = SimdMachine | SimtMachine;
 
 /**
- * Kernels of one machine are printed for several instruction sets: vectors that one lacks are cut in
- * halves. Everything here is free of meaning: results are the same but for rounding.
+ * How wide vectors are, and how bytes are multiplied. Kernels of one machine are printed for several
+ * instruction sets: vectors that one lacks are cut in halves.
  */
-export interface Machine {
+export interface SimdMachine {
+  readonly kind: 'simd';
   readonly name: string;
   /** Lanes of 32 bits that products with weights work in: at most the rows of a band. */
   readonly lanes: 4 | 8 | 16;
@@ -35,7 +39,18 @@ export interface Machine {
   readonly staged: number;
 }
 
-export const wasmMachine: Machine = {
+/** The order of a reduction may depend on `workgroup`: targets of one machine agree in it. */
+export interface SimtMachine {
+  readonly kind: 'simt';
+  readonly name: string;
+  /** Threads of a workgroup, a power of two. */
+  readonly workgroup: number;
+  /** Bytes that the shared tiles of a kernel may take together. */
+  readonly sharedBytes: number;
+}
+
+export const wasmMachine: SimdMachine = {
+  kind: 'simd',
   name: 'wasm',
   lanes: 4,
   bytes: 'pairs',
@@ -47,7 +62,8 @@ export const wasmMachine: Machine = {
 };
 
 /** x86-64: AVX2 works in halves of these vectors. */
-export const x86Machine: Machine = {
+export const x86Machine: SimdMachine = {
+  kind: 'simd',
   name: 'x86-64',
   lanes: 16,
   bytes: 'u8s8',
@@ -59,7 +75,8 @@ export const x86Machine: Machine = {
 };
 
 /** aarch64: four registers a vector. */
-export const armMachine: Machine = {
+export const armMachine: SimdMachine = {
+  kind: 'simd',
   name: 'aarch64',
   lanes: 16,
   bytes: 's8s8',
@@ -68,4 +85,12 @@ export const armMachine: Machine = {
   ahead: 1024,
   streams: 4,
   staged: 64,
+};
+
+/** GPUs within the limits that every WebGPU device has. */
+export const simtMachine: SimtMachine = {
+  kind: 'simt',
+  name: 'simt',
+  workgroup: 256,
+  sharedBytes: 16384,
 };

@@ -9,6 +9,7 @@ export function printKernel(kernel: Kernel): string {
   const params = kernel.params.map((p) => `${p.name}: ${p.dtype}${dims(p)}`).join(', ');
   w.line(`kernel ${kernel.name}(${params}; ${kernel.scalars.join(', ')}) {`);
   w.indent(() => {
+    if (kernel.workgroup !== undefined) w.line(`workgroup ${kernel.workgroup}`);
     const schedule = Object.entries(kernel.schedule).map(([k, v]) => `${k} ${v}`);
     if (schedule.length > 0) w.line(`schedule ${schedule.join(', ')}`);
     printStmts(w, kernel.body);
@@ -25,7 +26,8 @@ function tileText(t: Tile): string {
   const turn = swizzle ? ` swizzle ${swizzle.bits},${swizzle.base},${swizzle.shift}` : '';
   const lanes = (t.lanes ?? 1) > 1 ? ` x ${t.lanes}` : '';
   const at = t.offset === undefined ? '' : ` at ${t.offset}`;
-  return `${t.space} ${t.name}: ${t.dtype}${dims(t)}${lanes}${layout}${turn}${at} of ${t.owner}`;
+  const values = t.values ? ` = ${t.values.join(', ')}` : '';
+  return `${t.space} ${t.name}: ${t.dtype}${dims(t)}${lanes}${layout}${turn}${at} of ${t.owner}${values}`;
 }
 
 function axisText(a: Axis): string {

@@ -9,7 +9,7 @@ import type { Builder } from './builder.ts';
 import { widenHalf } from './numbers.ts';
 import type { Stmt } from './kernel.ts';
 import { bandRows, perStep } from './layout.ts';
-import type { Machine } from './machine.ts';
+import type { SimdMachine } from './machine.ts';
 import { loop, named, readRegister, registers, store } from './statements.ts';
 
 export interface BandProduct {
@@ -30,7 +30,7 @@ export interface BandProduct {
 /** Steps over k that a loop iteration writes out. */
 const stepsAtOnce = 1;
 
-export function bandProduct(b: Builder, machine: Machine, p: BandProduct): Stmt[] {
+export function bandProduct(b: Builder, machine: SimdMachine, p: BandProduct): Stmt[] {
   const laneGroups = bandRows / machine.lanes;
   const together = p.rows.length === 1 ? laneGroups : 1;
   const out: Stmt[] = [];
@@ -42,7 +42,7 @@ export function bandProduct(b: Builder, machine: Machine, p: BandProduct): Stmt[
 
 function groupProduct(
   b: Builder,
-  { lanes }: Machine,
+  { lanes }: SimdMachine,
   p: BandProduct,
   first: number,
   groups: number,

@@ -85,8 +85,10 @@ function isTurned(plan: Plan, v: ValueId): boolean {
 }
 
 /** The state that a cache value stands for. */
-export const stateOf = ({ builder, plan }: LowerContext, v: ValueId): StateTile =>
-  stateTile(builder, plan, present(plan.producers.get(v), 'producer of a cache'));
+export const stateOf = (
+  { builder, plan }: Pick<LowerContext, 'builder' | 'plan'>,
+  v: ValueId,
+): StateTile => stateTile(builder, plan, present(plan.producers.get(v), 'producer of a cache'));
 
 /** Where the block with this number begins for a head. */
 export const blockStart = ({ heads, width }: StateTile, block: Expr, head: Expr): Expr =>

@@ -3,6 +3,7 @@ import { bytesOf } from '../base/type.ts';
 import type { Expr } from '../scalar/expr.ts';
 import { children } from '../scalar/walk.ts';
 import type { Kernel, Stmt, Tile } from './kernel.ts';
+import { workgroupFaults } from './simt/verify.ts';
 
 /** `fast`: the user gave up that results do not depend on company. */
 export function verifyKernel(kernel: Kernel, { fast = false } = {}): readonly string[] {
@@ -81,6 +82,8 @@ export function verifyKernel(kernel: Kernel, { fast = false } = {}): readonly st
     if (e.op === 'lane' && e.lane >= e.a.lanes) fault(`lane ${e.lane} of ${e.a.lanes}`);
     children(e).forEach((c) => check(c, names));
   };
-  visit(kernel.body, new Set([...kernel.scalars, 'threads']), false);
+  const given = kernel.workgroup === undefined ? 'threads' : 'thread';
+  visit(kernel.body, new Set([...kernel.scalars, given]), false);
+  if (kernel.workgroup !== undefined) faults.push(...workgroupFaults(kernel, kernel.workgroup));
   return faults;
 }

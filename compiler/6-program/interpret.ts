@@ -1,6 +1,6 @@
 /** Runs a program's kernels in the kernel interpreter: one step, with every access checked. */
 import { present, unreachable } from '../base/invariant.ts';
-import { interpretKernel } from '../5-kernel/interpret.ts';
+import { type KernelRun, interpretKernel } from '../5-kernel/interpret.ts';
 import { type RaceLog } from '../5-kernel/races.ts';
 import type { Argument, Item, Program } from './program.ts';
 
@@ -27,6 +27,7 @@ export function interpretProgram(
   m: ProgramMemory,
   sizes: StepSizes,
   races: RaceLog,
+  observer?: KernelRun['observer'],
 ): void {
   const { threads, ...scalars } = sizes;
   const runAll = (items: readonly Item[], iteration: number): void => {
@@ -41,7 +42,8 @@ export function interpretProgram(
         case 'launch': {
           const kernel = present(program.kernels[item.kernel]);
           const regions = item.args.map((a) => regionOf(program, m, a, iteration));
-          interpretKernel(kernel, { memory: m.memory, regions, scalars, threads, races });
+          const run: KernelRun = { memory: m.memory, regions, scalars, threads, races };
+          interpretKernel(kernel, observer ? { ...run, observer } : run);
           break;
         }
         default:

@@ -1,0 +1,49 @@
+/** Region to kernel, for the `simd` machine class. */
+import type { Plan, Region } from '../4-partition/plan.ts';
+import { unreachable } from '../base/invariant.ts';
+import { lowerAttend } from './attend.ts';
+import { lowerMerge } from './attend-merge.ts';
+import { makeBuilder } from './builder.ts';
+import type { LowerContext, LoweredRegion } from './context.ts';
+import { lowerContract } from './contract.ts';
+import type { Stmt } from './kernel.ts';
+import type { SimdMachine } from './machine.ts';
+import { lowerCopy, lowerRows } from './rows.ts';
+
+export function lowerSimd(plan: Plan, region: Region, machine: SimdMachine): LoweredRegion {
+  const builder = makeBuilder();
+  const ctx: LowerContext = { plan, builder, machine };
+  const body = bodyOf(ctx, region);
+  return {
+    kernel: {
+      name: region.name,
+      params: builder.params,
+      scalars: ['t', 'r', 'blocks'],
+      body: [...builder.declarations(), ...body],
+      scratchBytes: builder.scratchBytes(),
+      schedule: scheduleOf(region, machine),
+      orderKept: true,
+    },
+    bindings: builder.bindings,
+  };
+}
+
+function bodyOf(ctx: LowerContext, region: Region): Stmt[] {
+  switch (region.kind) {
+    case 'rows':
+      return lowerRows(ctx, region);
+    case 'copy':
+      return lowerCopy(ctx, region);
+    case 'contract':
+      return lowerContract(ctx, region);
+    case 'attend':
+      return lowerAttend(ctx, region);
+    case 'merge':
+      return lowerMerge(ctx, region);
+    default:
+      return unreachable(region);
+  }
+}
+
+const scheduleOf = (region: Region, { staged, together }: SimdMachine): Record<string, number> =>
+  region.kind === 'contract' ? { staged, together } : {};
