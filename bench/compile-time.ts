@@ -14,7 +14,7 @@ export interface CompileResult {
 }
 
 const variants = [true, false].flatMap((relaxed) =>
-  [true, false].map((threads) => ({ relaxed, threads })),
+  [true, false].map((threads) => ({ relaxed, threads, memory64: false })),
 );
 
 /** Everything that `compile` does but reading, packing and writing weights. */

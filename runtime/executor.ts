@@ -28,6 +28,12 @@ export interface ExecutorParts {
   close(): void;
 }
 
+/** Sets a word of a control block whose words have 64 bits. */
+export function setWideWord(words: Uint32Array, word: number, value: number): void {
+  words[2 * word] = value % 2 ** 32;
+  words[2 * word + 1] = Math.floor(value / 2 ** 32);
+}
+
 /** The words that stay as they are; `base` is the address of the memory's beginning. */
 export function writeControl(
   map: MemoryMap,

@@ -1,5 +1,6 @@
 /** Where a step's memory lies, the weights aside: one piece, whose sizes are all fixed at load. */
 import type { ExecutorLimits, ExecutorOptions } from './device.ts';
+import { DeviceError } from './errors.ts';
 import { type Manifest, type StepSizes, controlBytes } from './manifest.ts';
 
 export interface MemoryMap {
@@ -69,4 +70,19 @@ export function mapMemory(
     state: place(manifest.cache.bytesPerSlot * slots),
   };
   return { ...map, bytes: end + pastEnd };
+}
+
+/**
+ * Holds the cache against what kernels count in 31 bits: elements of one of its arrays, of a byte at
+ * least. Throws DeviceError `device/memory`. Memory of 4 GiB is addressed right whatever it holds.
+ */
+export function checkIndexes({ cache }: Manifest, { slots }: MemoryMap): void {
+  const most = 2 ** 31;
+  const widest = cache.states.reduce((n, s) => Math.max(n, s.bytes), 0);
+  if (widest * slots <= most) return;
+  throw new DeviceError(
+    'device/memory',
+    `one array of the cache would have ${Math.ceil((widest * slots) / 2 ** 20)} MiB for ${slots} tokens, and kernels ` +
+      `reach ${most / 2 ** 20} MiB of it: load it with a capacity of ${Math.floor(most / widest)} tokens at most`,
+  );
 }

@@ -82,15 +82,23 @@ export interface StepSizes {
   readonly output: { readonly offset: number; readonly width: number; readonly rowBytes: number };
 }
 
-/** A step as a wasm module; `variants` in order of preference, the last one needs nothing special. */
+/**
+ * A step as a wasm module; `variants` in order of preference, the last one of each width of addresses
+ * needs nothing else that is special.
+ */
 export interface WasmProgram extends StepSizes {
   readonly variants: readonly {
     readonly file: string;
     /** Needs shared memory and atomics (threads). */
     readonly threads: boolean;
     readonly relaxed: boolean;
+    /** Addresses of 64 bits; absent: of 32. */
+    readonly memory64?: boolean;
   }[];
 }
+
+/** Bytes that a wasm program addresses in 32 bits, and the most that engines give to 64 (memory64). */
+export const wasmReach = { narrow: 2 ** 32, wide: 2 ** 34 } as const;
 
 /** Operating systems that a native variant is linked for. */
 export const nativeSystems = ['linux', 'macos', 'windows'] as const;
@@ -120,8 +128,8 @@ export interface NativeProgram extends StepSizes {
 export const vocabularyHeader = { words: 5, magic: 0x56474f43, version: 1 } as const;
 
 /**
- * The control block, word by word: u32 words at address 0 of a wasm program's memory, 64-bit words
- * wherever a native step is told. The runtime writes the sizes and addresses; the emitted code reads them.
+ * The control block, word by word, each as wide as an address: u32 words at address 0 of a wasm
+ * program's memory, 64-bit words with memory64, and wherever a native step is told. The runtime writes the sizes and addresses; the emitted code reads them.
  */
 export const control = {
   t: 0,

@@ -92,7 +92,7 @@ const stepSizes = {
   output: object({ offset: size, width: positive, rowBytes: positive }),
 };
 const wasmProgram = object({
-  variants: list(object({ file, threads: flag, relaxed: flag })),
+  variants: list(object({ file, threads: flag, relaxed: flag, memory64: optional(flag) })),
   ...stepSizes,
 });
 const nativeProgram = object({

@@ -1,8 +1,9 @@
 /** Program to WebAssembly: printed as text, assembled by wabt (which is imported nowhere else). */
 import { present } from '../base/invariant.ts';
 import { makeWriter, type Writer } from '../base/writer.ts';
-import { control } from '../../runtime/manifest.ts';
+import { control, wasmReach } from '../../runtime/manifest.ts';
 import type { Argument, Item, Program } from '../6-program/program.ts';
+import { type AddressType, wideText } from './wat-expr.ts';
 import { emitKernel, watName } from './wat-kernel.ts';
 
 export interface WasmOptions {
@@ -10,6 +11,8 @@ export interface WasmOptions {
   readonly threads: boolean;
   /** Relaxed SIMD: products and sums may be fused. */
   readonly relaxed: boolean;
+  /** Addresses of 64 bits, for more memory than 4 GiB. */
+  readonly memory64: boolean;
 }
 
 /** How often a waiting thread looks before it sleeps. */
@@ -17,49 +20,33 @@ const spins = 20_000;
 
 export function emitWasm(program: Program, options: WasmOptions): string {
   const names = program.kernels.map((k, i) => `k${i}_${watName(k.name)}`);
+  const address: AddressType = options.memory64 ? 'i64' : 'i32';
   const w = makeWriter();
   w.line(`;; ${program.name}: one step, run by every thread of the team`);
   w.line('(module');
-  const limits = options.threads ? '1 65536 shared' : '1';
-  w.line(`(import "env" "memory" (memory ${limits}))`);
-  if (options.threads) emitBarrier(w);
+  w.line(`(import "env" "memory" (memory ${limitsText(options)}))`);
+  if (options.threads) emitBarrier(w, address);
   program.kernels.forEach((k, i) => {
-    emitKernel(k, present(names[i]), options.relaxed)
+    emitKernel(k, present(names[i]), { relaxed: options.relaxed, address })
       .trimEnd()
       .split('\n')
       .forEach((l) => w.line(l));
   });
   w.line('(func $step (export "step") (param $thread i32)');
   w.indent(() => {
-    for (const local of [
-      't',
-      'r',
-      'blocks',
-      'threads',
-      'scratch',
-      'i',
-      'weights',
-      'state',
-      'arena',
-      'slots',
-      'generation',
-    ]) {
-      w.line(`(local $${local} i32)`);
+    for (const name of numbers) w.line(`(local $${name} i32)`);
+    for (const name of [...places, 'scratch', 'i']) w.line(`(local $${name} ${address})`);
+    for (const name of numbers) {
+      w.line(`(local.set $${name} ${wordText(address, control[name], 'i32')})`);
     }
-    for (const word of [
-      't',
-      'r',
-      'blocks',
-      'threads',
-      'weights',
-      'state',
-      'arena',
-      'slots',
-    ] as const) {
-      w.line(`(local.set $${word} ${word0(control[word])})`);
+    for (const name of places) {
+      w.line(`(local.set $${name} ${wordText(address, control[name], address)})`);
     }
-    const scratch = `(i32.add ${word0(control.scratch)} (i32.mul (local.get $thread) ${word0(control.scratchBytes)}))`;
-    w.line(`(local.set $scratch ${scratch})`);
+    const [scratch, bytes] = [control.scratch, control.scratchBytes].map((word) =>
+      wordText(address, word, address),
+    );
+    const mine = `(${address}.mul ${wideText(address, '(local.get $thread)', 'u')} ${bytes})`;
+    w.line(`(local.set $scratch (${address}.add ${scratch} ${mine}))`);
     let loops = 0;
     const emitItem = (item: Item): void => {
       switch (item.kind) {
@@ -68,12 +55,12 @@ export function emitWasm(program: Program, options: WasmOptions): string {
           break;
         case 'loop': {
           const label = `layers_${loops++}`;
-          w.line('(local.set $i (i32.const 0))');
+          w.line(`(local.set $i (${address}.const 0))`);
           w.line(`(loop $${label}`);
           w.indent(() => {
             item.body.forEach(emitItem);
-            const next = '(local.tee $i (i32.add (local.get $i) (i32.const 1)))';
-            w.line(`(br_if $${label} (i32.lt_u ${next} (i32.const ${item.count})))`);
+            const next = `(local.tee $i (${address}.add (local.get $i) (${address}.const 1)))`;
+            w.line(`(br_if $${label} (${address}.lt_u ${next} (${address}.const ${item.count})))`);
           });
           w.line(')');
           break;
@@ -82,7 +69,7 @@ export function emitWasm(program: Program, options: WasmOptions): string {
           const kernel = present(program.kernels[item.kernel]);
           const scalars = kernel.scalars.map((s) => `(local.get $${s})`);
           const args = [
-            ...item.args.map(argumentText),
+            ...item.args.map((a) => argumentText(address, a)),
             ...scalars,
             '(local.get $thread) (local.get $threads) (local.get $scratch)',
           ];
@@ -97,16 +84,32 @@ export function emitWasm(program: Program, options: WasmOptions): string {
   return w.text();
 }
 
-const word0 = (word: number): string => `(i32.load offset=${word * 4} (i32.const 0))`;
+/** Words of the control block that count, and those that addresses are made of. */
+const numbers = ['t', 'r', 'blocks', 'threads'] as const;
+const places = ['weights', 'state', 'arena', 'slots'] as const;
 
-function argumentText(a: Argument): string {
-  if (a.kind === 'step') return word0(control[a.field]);
-  const each = a.stride === 0 ? '' : `(i32.mul (local.get $i) (i32.const ${a.stride}))`;
-  const offset =
-    each === '' ? `(i32.const ${a.offset})` : `(i32.add (i32.const ${a.offset}) ${each})`;
+/** Pages of the memory, at least and at most; shared memory has to say both. */
+function limitsText({ threads, memory64 }: WasmOptions): string {
+  const most = (memory64 ? wasmReach.wide : wasmReach.narrow) / 65_536;
+  return `${memory64 ? 'i64 ' : ''}1${threads ? ` ${most} shared` : ''}`;
+}
+
+/** A word of the control block, at the place of the one that its words are as wide as addresses. */
+const placeOf = (address: AddressType, word: number): string =>
+  `offset=${word * (address === 'i64' ? 8 : 4)} (${address}.const 0)`;
+
+/** The lower half of a word of 64 bits comes first. */
+const wordText = (address: AddressType, word: number, type: AddressType): string =>
+  `(${type}.load ${placeOf(address, word)})`;
+
+function argumentText(address: AddressType, a: Argument): string {
+  if (a.kind === 'step') return wordText(address, control[a.field], address);
+  const start = `(${address}.const ${a.offset})`;
+  const each = `(${address}.mul (local.get $i) (${address}.const ${a.stride}))`;
+  const offset = a.stride === 0 ? start : `(${address}.add ${start} ${each})`;
   const base = `(local.get $${a.kind})`;
-  if (a.kind === 'state') return `(i32.add ${base} (i32.mul (local.get $slots) ${offset}))`;
-  return `(i32.add ${base} ${offset})`;
+  const bytes = a.kind === 'state' ? `(${address}.mul (local.get $slots) ${offset})` : offset;
+  return `(${address}.add ${base} ${bytes})`;
 }
 
 /**
@@ -114,28 +117,28 @@ function argumentText(a: Argument): string {
  * sleep until it does. The sleep is a function of its own without a loop: V8 11.3 miscompiles loops
  * that contain memory.atomic.wait32.
  */
-function emitBarrier(w: Writer): void {
-  const arrived = control.arrived * 4;
-  const generation = control.generation * 4;
+function emitBarrier(w: Writer, address: AddressType): void {
+  const arrived = placeOf(address, control.arrived);
+  const generation = placeOf(address, control.generation);
   w.line('(func $sleep (param $seen i32)');
   w.indent(() => {
-    const wait = `(memory.atomic.wait32 offset=${generation} (i32.const 0) (local.get $seen) (i64.const -1))`;
+    const wait = `(memory.atomic.wait32 ${generation} (local.get $seen) (i64.const -1))`;
     w.line(`(drop ${wait})`);
   });
   w.line(')');
   w.line('(func $barrier (param $threads i32) (local $seen i32) (local $left i32)');
   w.indent(() => {
-    const now = `(i32.atomic.load offset=${generation} (i32.const 0))`;
+    const now = `(i32.atomic.load ${generation})`;
     w.line('(if (i32.eq (local.get $threads) (i32.const 1)) (then (return)))');
     w.line(`(local.set $seen ${now})`);
-    const arrive = `(i32.atomic.rmw.add offset=${arrived} (i32.const 0) (i32.const 1))`;
+    const arrive = `(i32.atomic.rmw.add ${arrived} (i32.const 1))`;
     w.line(`(if (i32.eq (i32.add ${arrive} (i32.const 1)) (local.get $threads))`);
     w.indent(() => {
       w.line('(then');
       w.indent(() => {
-        w.line(`(i32.atomic.store offset=${arrived} (i32.const 0) (i32.const 0))`);
-        w.line(`(drop (i32.atomic.rmw.add offset=${generation} (i32.const 0) (i32.const 1)))`);
-        w.line(`(drop (memory.atomic.notify offset=${generation} (i32.const 0) (i32.const -1)))`);
+        w.line(`(i32.atomic.store ${arrived} (i32.const 0))`);
+        w.line(`(drop (i32.atomic.rmw.add ${generation} (i32.const 1)))`);
+        w.line(`(drop (memory.atomic.notify ${generation} (i32.const -1)))`);
         w.line('(return)))');
       });
     });
@@ -169,6 +172,7 @@ export async function assembleWasm(wat: string, name = 'program'): Promise<Uint8
     relaxed_simd: true,
     bulk_memory: true,
     sat_float_to_int: true,
+    memory64: true,
   };
   const parsed = tools.parseWat(`${name}.wat`, wat, features);
   try {

@@ -6,8 +6,12 @@ import type { Tile } from '../5-kernel/kernel.ts';
 
 export type WasmType = 'i32' | 'f32' | 'f64' | 'v128';
 
+/** What addresses are: of 32 bits, or of 64 (memory64). */
+export type AddressType = 'i32' | 'i64';
+
 export interface ExprContext {
   readonly relaxed: boolean;
+  readonly address: AddressType;
   tile(name: string): Tile;
   /** The local that a register's element is. */
   register(tile: string, index: number): string;
@@ -187,11 +191,15 @@ export function addressText(c: ExprContext, name: string, index: Expr): string {
   const negative = fixed < 0 ? int(fixed / size) : undefined;
   const moving = rest && negative ? add(rest, negative) : (rest ?? negative);
   if (!moving) return `${offset}${base}`;
-  const text = emitExpr(c, moving);
+  const text = wideText(c.address, emitExpr(c, moving), 's');
   const shift = Math.log2(size);
-  const bytes = size === 1 ? text : `(i32.shl ${text} (i32.const ${shift}))`;
-  return `${offset}(i32.add ${base} ${bytes})`;
+  const bytes = size === 1 ? text : `(${c.address}.shl ${text} (${c.address}.const ${shift}))`;
+  return `${offset}(${c.address}.add ${base} ${bytes})`;
 }
+
+/** An i32 as a number that is added to addresses. */
+export const wideText = (address: AddressType, text: string, sign: 's' | 'u'): string =>
+  address === 'i32' ? text : `(i64.extend_i32_${sign} ${text})`;
 
 function splitConstant(e: Expr): { readonly rest: Expr | undefined; readonly constant: number } {
   if (e.op === 'const') return { rest: undefined, constant: e.value };

@@ -11,8 +11,14 @@ import { type ExprContext, type WasmType, addressText, emitExpr, wasmType } from
 /** Names in the text format: letters, digits and underscores here. */
 export const watName = (name: string): string => name.replace(/[^A-Za-z0-9_]/g, '_');
 
+export type KernelOptions = Pick<ExprContext, 'relaxed' | 'address'>;
+
 /** Parameters: the address of each tile, the scalars, thread, threads, and the thread's scratch. */
-export function emitKernel(kernel: Kernel, name: string, relaxed: boolean): string {
+export function emitKernel(
+  kernel: Kernel,
+  name: string,
+  { relaxed, address }: KernelOptions,
+): string {
   const { body, params, scalars } = expandMath(kernel, { halves: true });
   const tiles = new Map<string, Tile>(params.map((t) => [t.name, t]));
   const locals = new Map<string, WasmType>();
@@ -20,6 +26,7 @@ export function emitKernel(kernel: Kernel, name: string, relaxed: boolean): stri
   const w = makeWriter();
   const context: ExprContext = {
     relaxed,
+    address,
     tile: (n) => present(tiles.get(n), `tile ${n}`),
     register: (n, i) => `${n}_r${i}`,
     vector: () => {
@@ -37,9 +44,9 @@ export function emitKernel(kernel: Kernel, name: string, relaxed: boolean): stri
   const state: Emission = { context, declare, tiles, labels: 0 };
   inner.indent(() => body.forEach((s) => emitStmt(state, inner, s)));
   const header = [
-    ...params.map((t) => `(param $${t.name} i32)`),
+    ...params.map((t) => `(param $${t.name} ${address})`),
     ...scalars.map((s) => `(param $${s} i32)`),
-    '(param $thread i32) (param $threads i32) (param $scratch i32)',
+    `(param $thread i32) (param $threads i32) (param $scratch ${address})`,
   ];
   w.line(`;; ${kernel.name}`);
   w.line(`(func $${name} ${header.join(' ')}`);

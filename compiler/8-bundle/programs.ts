@@ -1,10 +1,15 @@
 /** A program as files of a bundle, for each target. */
-import type { NativeProgram, StepSizes, WasmProgram } from '../../runtime/manifest.ts';
+import {
+  type NativeProgram,
+  type StepSizes,
+  type WasmProgram,
+  wasmReach,
+} from '../../runtime/manifest.ts';
 import { invariant, present } from '../base/invariant.ts';
 import type { Program } from '../6-program/program.ts';
 import { type LlvmVariant, emitLlvm } from '../7-emit/llvm.ts';
 import { type NativeTools, archOf, libraryFile } from '../7-emit/native.ts';
-import { assembleWasm, emitWasm } from '../7-emit/wasm.ts';
+import { type WasmOptions, assembleWasm, emitWasm } from '../7-emit/wasm.ts';
 
 /** Stores a file of the bundle and gives its name. */
 export type Put = (name: string, bytes: Uint8Array) => Promise<string>;
@@ -22,20 +27,48 @@ const sizesOf = ({ limits, memory, output }: Program): StepSizes => ({
   output,
 });
 
+/** Positions counted for a model that says nothing of its own. */
+const plainContext = 4096;
+/** Bytes left for what grows with threads and cache: scratch, block tables, positions. */
+const restBytes = 2 ** 28;
+
+/**
+ * Variants of wasm for a model, in order of preference. Those with 64-bit addresses are there where
+ * weights, activations, a cache of twice the model's context and 256 MiB for the rest are more than
+ * 32 bits reach; those with 32-bit addresses where these reach the weights.
+ */
+export function wasmVariants(
+  { weightBytes, arenaBytes, stateBytesPerSlot }: Program['memory'],
+  context = plainContext,
+): readonly WasmOptions[] {
+  const most = weightBytes + arenaBytes + 2 * context * stateBytesPerSlot + restBytes;
+  const widths = [
+    ...(weightBytes < wasmReach.narrow ? [false] : []),
+    ...(most > wasmReach.narrow ? [true] : []),
+  ];
+  return widths.flatMap((memory64) =>
+    [true, false].flatMap((relaxed) =>
+      [true, false].map((threads) => ({ threads, relaxed, memory64 })),
+    ),
+  );
+}
+
+/** `context`: positions that the model was made for. */
 export async function writeWasm(
   program: Program,
   put: Put,
-  { onStep, signal }: WriteOptions,
+  { onStep, signal, context }: WriteOptions & { readonly context?: number },
 ): Promise<WasmProgram> {
   const variants: WasmProgram['variants'][number][] = [];
   onStep?.('WebAssembly');
-  for (const relaxed of [true, false]) {
-    for (const threads of [true, false]) {
-      signal?.throwIfAborted();
-      const bytes = await assembleWasm(emitWasm(program, { threads, relaxed }), program.name);
-      const name = `step${threads ? '.threads' : ''}${relaxed ? '.relaxed' : ''}.wasm`;
-      variants.push({ file: await put(name, bytes), threads, relaxed });
-    }
+  for (const options of wasmVariants(program.memory, context)) {
+    signal?.throwIfAborted();
+    const { threads, relaxed, memory64 } = options;
+    const bytes = await assembleWasm(emitWasm(program, options), program.name);
+    const parts = [memory64 && 'memory64', threads && 'threads', relaxed && 'relaxed'];
+    const name = ['step', ...parts.filter(Boolean), 'wasm'].join('.');
+    const file = await put(name, bytes);
+    variants.push({ file, threads, relaxed, ...(memory64 ? { memory64 } : {}) });
   }
   return { variants, ...sizesOf(program) };
 }

@@ -67,7 +67,7 @@ function printCode(target: BundleTarget, compiled: Compiled): string {
   const program = programOf(compiled, firstMachine([target]));
   switch (target) {
     case 'wasm':
-      return emitWasm(program, { threads: true, relaxed: true });
+      return emitWasm(program, { threads: true, relaxed: true, memory64: false });
     case 'native':
       return emitLlvm(program, present(nativeVariants[0]));
     default:

@@ -1,9 +1,9 @@
 /** The native target: a library of the bundle called by a team of threads, its weights mapped from their files. */
 import type { Executor, ExecutorOptions } from '../device.ts';
 import { DeviceError } from '../errors.ts';
-import { type StepMemory, makeExecutor, writeControl } from '../executor.ts';
+import { type StepMemory, makeExecutor, setWideWord, writeControl } from '../executor.ts';
 import type { BundleFiles } from '../files.ts';
-import { mapMemory } from '../layout.ts';
+import { checkIndexes, mapMemory } from '../layout.ts';
 import type { Manifest, NativeProgram } from '../manifest.ts';
 import { type FoundKoffi, type Koffi, loadKoffi } from './koffi.ts';
 import { chooseVariant, readMachine } from './machine.ts';
@@ -70,6 +70,7 @@ export async function openNative(
   const close = (): void => undo.splice(0).forEach((f) => f());
   try {
     const map = mapMemory(manifest, program, options);
+    checkIndexes(manifest, map);
     const team = startTeam(node, found, threads);
     undo.push(team.close);
     await files.read(variant.file); // held against its hash before any of it runs
@@ -163,10 +164,7 @@ function memoryAt(koffi: Koffi, system: System, base: number, arena: number): St
   return {
     ints: (at, length) => new Int32Array(front, at, length),
     floats: (at, length) => new Float32Array(koffi.view(BigInt(base + at), 4 * length)),
-    setWord(word, value) {
-      words[2 * word] = value % 2 ** 32;
-      words[2 * word + 1] = Math.floor(value / 2 ** 32);
-    },
+    setWord: (word, value) => setWideWord(words, word, value),
     copy: (from, to, bytes) => system.copy(base + from, base + to, bytes),
     read: (at, into) => system.read(base + at, into),
     write: (at, from) => system.write(base + at, from),

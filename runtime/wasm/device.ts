@@ -1,14 +1,16 @@
 /** The wasm target: chooses a variant, fills the memory, runs steps. */
 import type { Executor, ExecutorOptions } from '../device.ts';
 import { DeviceError } from '../errors.ts';
-import { type StepMemory, makeExecutor, writeControl } from '../executor.ts';
-import { type MemoryMap, align, mapMemory, pastEnd } from '../layout.ts';
-import type { Manifest, WasmProgram } from '../manifest.ts';
+import { type StepMemory, makeExecutor, setWideWord, writeControl } from '../executor.ts';
+import { type MemoryMap, align, checkIndexes, mapMemory, pastEnd } from '../layout.ts';
+import { type Manifest, type WasmProgram, controlBytes, wasmReach } from '../manifest.ts';
 import { aloneTeam, makeTeam } from './team.ts';
 
 export interface OpenOptions {
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
+  /** Bytes beyond which a program with 64-bit addresses is taken: what 32 bits reach unless given. */
+  readonly narrow?: number;
 }
 
 /**
@@ -19,7 +21,7 @@ export async function openWasm(
   manifest: Manifest,
   files: (path: string) => Promise<Uint8Array>,
   options: ExecutorOptions,
-  { onProgress, signal }: OpenOptions = {},
+  { onProgress, signal, narrow = wasmReach.narrow }: OpenOptions = {},
 ): Promise<Executor> {
   const program = manifest.programs.wasm;
   if (!program)
@@ -32,18 +34,20 @@ export async function openWasm(
   const map = mapMemory(manifest, program, { ...options, threads });
   const weights = align(map.bytes);
   const bytes = weights + manifest.weights.bytes + pastEnd;
-  checkSize(manifest, map, bytes);
-  const module = await chooseVariant(program, threads > 1, files);
-  const memory = allocate(bytes, threads > 1);
+  const kind = { shared: threads > 1, memory64: bytes > narrow };
+  const module = await chooseVariant(manifest, program, map, bytes, kind, files);
+  const memory = allocate(bytes, kind);
   await loadWeights(manifest, weights, memory, files, onProgress, signal);
   const instance = new WebAssembly.Instance(module, { env: { memory } });
   const { step } = instance.exports;
   if (typeof step !== 'function')
     throw new DeviceError('device/program', 'the program has no step');
   const run = step as (thread: number) => void; // exported so by the compiler
-  const stepMemory = memoryOf(memory);
+  const wordBytes = kind.memory64 ? 8 : 4;
+  const stepMemory = memoryOf(memory, wordBytes);
   writeControl(map, stepMemory, { threads, base: 0, weights });
-  const team = threads > 1 ? await makeTeam(threads, module, memory, run) : aloneTeam(run);
+  const shared = { module, memory, wordBytes } as const;
+  const team = threads > 1 ? await makeTeam(threads, shared, run) : aloneTeam(run);
   return makeExecutor({
     target: 'wasm',
     threads,
@@ -57,34 +61,61 @@ export async function openWasm(
   });
 }
 
-/** What a 32-bit address reaches. */
-const mostBytes = 2 ** 32;
-
-function checkSize(manifest: Manifest, map: MemoryMap, bytes: number): void {
-  if (bytes <= mostBytes) return;
-  const mib = (n: number): string => `${Math.round(n / 2 ** 20)} MiB`;
-  throw new DeviceError(
-    'device/memory',
-    `the model needs ${mib(bytes)} (weights ${mib(manifest.weights.bytes)}, cache for ` +
-      `${map.slots} tokens ${mib(manifest.cache.bytesPerSlot * map.slots)}); wasm can address 4096 MiB: ` +
-      'load it with a smaller capacity',
-  );
+/** What the memory is: seen by several threads, and with which addresses. */
+interface MemoryKind {
+  readonly shared: boolean;
+  readonly memory64: boolean;
 }
 
+/** Programs with 64-bit addresses are asked for only where the memory needs them. */
 async function chooseVariant(
+  manifest: Manifest,
   program: WasmProgram,
-  shared: boolean,
+  map: MemoryMap,
+  bytes: number,
+  { shared, memory64 }: MemoryKind,
   files: (path: string) => Promise<Uint8Array>,
 ): Promise<WebAssembly.Module> {
+  const variants = program.variants.filter(
+    (v) => v.threads === shared && (v.memory64 === true) === memory64,
+  );
+  if (memory64) {
+    const most = mib(wasmReach.wide);
+    if (bytes > wasmReach.wide) {
+      throw tooLarge(manifest, map, bytes, `wasm addresses ${most} at most`);
+    }
+    checkIndexes(manifest, map);
+    if (variants.length === 0) {
+      const why = `the bundle has programs for ${mib(wasmReach.narrow)} alone`;
+      throw tooLarge(manifest, map, bytes, why);
+    }
+  }
   await allowRelaxedSimd();
-  for (const v of program.variants) {
-    if (v.threads !== shared) continue;
-    const bytes = new Uint8Array(await files(v.file));
-    if (WebAssembly.validate(bytes)) return WebAssembly.compile(bytes);
+  for (const v of variants) {
+    const code = new Uint8Array(await files(v.file));
+    if (WebAssembly.validate(code)) return WebAssembly.compile(code);
+  }
+  if (memory64) {
+    const why =
+      `wasm addresses ${mib(wasmReach.narrow)} here, where there is no memory64; ` +
+      `Node 22, Chrome 133 and Firefox 134 and later have it, and address ${mib(wasmReach.wide)}`;
+    throw tooLarge(manifest, map, bytes, why);
   }
   throw new DeviceError(
     'device/program',
     'no variant of the wasm program runs here: SIMD is needed',
+  );
+}
+
+const mib = (n: number): string => `${Math.ceil(n / 2 ** 20)} MiB`;
+
+function tooLarge(manifest: Manifest, map: MemoryMap, bytes: number, why: string): DeviceError {
+  const cache = manifest.cache.bytesPerSlot * map.slots;
+  const advice = bytes - cache < wasmReach.narrow ? ': load it with a smaller capacity' : '';
+  return new DeviceError(
+    'device/memory',
+    `the model needs ${mib(bytes)} (weights ${mib(manifest.weights.bytes)}, cache for ` +
+      `${map.slots} tokens ${mib(cache)}); ${why}${advice}`,
   );
 }
 
@@ -95,17 +126,28 @@ async function allowRelaxedSimd(): Promise<void> {
   v8.setFlagsFromString('--experimental-wasm-relaxed-simd');
 }
 
-function allocate(bytes: number, shared: boolean): WebAssembly.Memory {
+function allocate(bytes: number, { shared, memory64 }: MemoryKind): WebAssembly.Memory {
   const pages = Math.ceil(bytes / 65_536);
+  const limits = shared ? { initial: pages, maximum: pages, shared } : { initial: pages };
   try {
-    return shared
-      ? new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
-      : new WebAssembly.Memory({ initial: pages });
+    return memory64 ? allocateWide(limits) : new WebAssembly.Memory(limits);
   } catch {
-    throw new DeviceError(
-      'device/memory',
-      `${Math.ceil(bytes / 2 ** 20)} MiB of memory are not to be had here`,
-    );
+    throw new DeviceError('device/memory', `${mib(bytes)} of memory are not to be had here`);
+  }
+}
+
+/** Engines take sizes of 64-bit memories as big integers; V8 before 13 has another name and numbers. */
+function allocateWide(limits: WebAssembly.MemoryDescriptor): WebAssembly.Memory {
+  const sizes = Object.entries(limits).map(
+    ([name, v]) => [name, typeof v === 'number' ? BigInt(v) : v] as const,
+  );
+  const wide: unknown = { ...Object.fromEntries(sizes), address: 'i64' };
+  const earlier: unknown = { ...limits, index: 'i64' };
+  try {
+    return new WebAssembly.Memory(wide as WebAssembly.MemoryDescriptor); // TypeScript knows numbers alone
+  } catch (e) {
+    if (!(e instanceof TypeError)) throw e;
+    return new WebAssembly.Memory(earlier as WebAssembly.MemoryDescriptor);
   }
 }
 
@@ -117,25 +159,27 @@ async function loadWeights(
   onProgress: OpenOptions['onProgress'],
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const all = new Uint8Array(memory.buffer);
   for (const shard of manifest.weights.shards) {
     signal?.throwIfAborted();
-    all.set(await files(shard.file), at + shard.offset);
+    const place = new Uint8Array(memory.buffer, at + shard.offset, shard.bytes);
+    place.set(await files(shard.file));
     onProgress?.(shard.offset + shard.bytes, manifest.weights.bytes);
   }
 }
 
-const memoryOf = ({ buffer }: WebAssembly.Memory): StepMemory => {
-  const words = new Uint32Array(buffer);
-  const bytes = new Uint8Array(buffer);
+/** Arrays show pieces alone: not every engine has one of more than 4 GiB. */
+function memoryOf({ buffer }: WebAssembly.Memory, wordBytes: 4 | 8): StepMemory {
+  const words = new Uint32Array(buffer, 0, controlBytes / 4);
+  const bytes = (at: number, size: number): Uint8Array => new Uint8Array(buffer, at, size);
   return {
     ints: (at, length) => new Int32Array(buffer, at, length),
     floats: (at, length) => new Float32Array(buffer, at, length),
     setWord(word, value) {
-      words[word] = value;
+      if (wordBytes === 8) setWideWord(words, word, value);
+      else words[word] = value;
     },
-    copy: (from, to, size) => void bytes.copyWithin(to, from, from + size),
-    read: (at, into) => into.set(bytes.subarray(at, at + into.byteLength)),
-    write: (at, from) => bytes.set(from, at),
+    copy: (from, to, size) => bytes(to, size).set(bytes(from, size)),
+    read: (at, into) => into.set(bytes(at, into.byteLength)),
+    write: (at, from) => bytes(at, from.byteLength).set(from),
   };
-};
+}

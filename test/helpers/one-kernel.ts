@@ -122,7 +122,7 @@ export async function inWasm(
   relaxed: boolean,
   cases: readonly Uint8Array[],
 ): Promise<Uint8Array[]> {
-  const text = emitKernel(kernel, 'one', relaxed);
+  const text = emitKernel(kernel, 'one', { relaxed, address: 'i32' });
   const module = await assembleWasm(
     `(module (import "env" "memory" (memory 1)) ${text} (export "one" (func $one)))`,
   );
