@@ -48,7 +48,7 @@ export interface Executor {
   copyBlock(from: number, to: number): void;
   /** Bytes of one block's state, and that state out of and into the cache (snapshots). */
   readonly blockBytes: number;
-  readBlock(block: number): Uint8Array;
+  readBlock(block: number): Uint8Array | Promise<Uint8Array>;
   writeBlock(block: number, bytes: Uint8Array): void;
   /** Peak bytes that the executor holds. */
   readonly memoryBytes: number;
@@ -64,4 +64,10 @@ export interface ExecutorOptions {
   readonly capacity: number;
   /** Sequences that may step together. */
   readonly sequences: number;
+}
+
+/** A target that another one was taken before or instead of, and why. */
+export interface PassedOver {
+  readonly target: string;
+  readonly why: string;
 }

@@ -46,6 +46,8 @@ export interface Engine {
     chunk?: number,
   ): Promise<void>;
   fork(s: SequenceState, key: number): SequenceState;
+  /** Keeps others from changing a sequence until what this returns is called. */
+  hold(s: SequenceState): () => void;
   /** Drops all but the first `length` tokens. */
   rollback(s: SequenceState, length: number): void;
   /** Fresh blocks for a restored sequence of `tokens` tokens. */
@@ -80,6 +82,13 @@ export function makeEngine(executor: Executor): Engine {
       usable(s);
       s.blocks.forEach(pool.share);
       return { key, ids: [...s.ids], blocks: [...s.blocks], closed: false, busy: false };
+    },
+    hold(s) {
+      usable(s);
+      s.busy = true;
+      return () => {
+        s.busy = false;
+      };
     },
     rollback(s, length) {
       usable(s);

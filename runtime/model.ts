@@ -1,5 +1,5 @@
 /** A loaded model: generation, and below it sequences, logits and perplexity for own loops. */
-import type { Executor } from './device.ts';
+import type { Executor, PassedOver } from './device.ts';
 import { type Engine, type SequenceState, type Wanted, makeEngine } from './engine.ts';
 import { InputError } from './errors.ts';
 import {
@@ -9,6 +9,7 @@ import {
   checkGenerateOptions,
   generateFrom,
 } from './generate.ts';
+import type { Manifest } from './manifest.ts';
 import { logProbability, makeSampler } from './sampler.ts';
 import { restoreSnapshot, takeSnapshot } from './snapshot.ts';
 import type { Message, Tokenizer } from './tokenizer.ts';
@@ -35,7 +36,7 @@ export interface Sequence {
   /** Drops all but the first `length` tokens. */
   rollback(length: number): void;
   /** The sequence as bytes; `model.restore` makes a sequence of them. */
-  snapshot(): Uint8Array;
+  snapshot(): Promise<Uint8Array>;
   /** Gives its part of the cache back. */
   end(): void;
 }
@@ -45,7 +46,11 @@ export interface LoadedModel {
   readonly vocab: number;
   readonly context: number;
   readonly target: string;
+  /** Targets that come before this one and do not run here, and why. */
+  readonly passedOver: readonly PassedOver[];
   readonly threads: number;
+  /** What the bundle says of itself: its sizes, the cost of a token; absent if it came from none. */
+  readonly manifest: Manifest | undefined;
   readonly tokenizer: Tokenizer | undefined;
   /** Bytes held: weights, cache, activations. */
   readonly memoryBytes: number;
@@ -55,7 +60,8 @@ export interface LoadedModel {
    */
   generate(prompt: Prompt, options?: GenerateOptions): AsyncGenerator<Part, void, undefined>;
   sequence(): Sequence;
-  restore(snapshot: Uint8Array): Sequence;
+  /** Rejects with BundleError if the bytes are no snapshot of this model. */
+  restore(snapshot: Uint8Array): Promise<Sequence>;
   /** Teacher-forced logits of every position, [ids.length][vocab]. */
   logits(ids: readonly number[]): Promise<Float32Array[]>;
   /** exp of the mean negative log-likelihood over windows of `context` inputs, each scored alone. */
@@ -70,6 +76,8 @@ export interface LoadedModel {
 export interface ModelFacts {
   readonly name: string;
   readonly eos: readonly number[];
+  readonly manifest?: Manifest;
+  readonly passedOver?: readonly PassedOver[];
 }
 
 export function makeModel(
@@ -88,7 +96,9 @@ export function makeModel(
     vocab: limits.vocab,
     context: limits.blocksPerSequence * limits.block,
     target: executor.target,
+    passedOver: facts.passedOver ?? [],
     threads: executor.threads,
+    manifest: facts.manifest,
     tokenizer,
     memoryBytes: executor.memoryBytes,
     async *generate(prompt, options = {}) {
@@ -102,7 +112,7 @@ export function makeModel(
       }
     },
     sequence: () => wrap(engine.create(0)),
-    restore: (bytes) => wrap(restoreSnapshot(engine, bytes)),
+    restore: async (bytes) => wrap(restoreSnapshot(engine, bytes)),
     async logits(ids) {
       const s = wrap(engine.create(0));
       try {
@@ -132,9 +142,9 @@ function wrapSequence(
       await engine.append(s, ids, logits, (_, row) => rows.push(row.slice()), chunk);
       return rows;
     },
-    generate(prompt, options = {}) {
+    async *generate(prompt, options = {}) {
       checkGenerateOptions(options, engine.executor.limits.vocab);
-      return generateFrom(generation, s, prompt, options);
+      yield* generateFrom(generation, s, prompt, options);
     },
     fork: () => wrapSequence(engine, generation, engine.fork(s, s.key)),
     rollback: (length) => engine.rollback(s, length),

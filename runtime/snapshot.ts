@@ -8,7 +8,7 @@ const version = 2;
 const headerWords = 6;
 
 /** Little-endian u32: magic, version, key, tokens, blocks, bytes of a block; ids; blocks. */
-export function takeSnapshot(engine: Engine, s: SequenceState): Uint8Array {
+export async function takeSnapshot(engine: Engine, s: SequenceState): Promise<Uint8Array> {
   const { blockBytes } = engine.executor;
   const start = 4 * (headerWords + s.ids.length);
   const out = new Uint8Array(start + s.blocks.length * blockBytes);
@@ -16,7 +16,13 @@ export function takeSnapshot(engine: Engine, s: SequenceState): Uint8Array {
   [magic, version, s.key, s.ids.length, s.blocks.length, blockBytes, ...s.ids].forEach((w, i) =>
     view.setUint32(4 * i, w, true),
   );
-  s.blocks.forEach((b, i) => out.set(engine.executor.readBlock(b), start + i * blockBytes));
+  const done = engine.hold(s);
+  try {
+    for (const [i, b] of s.blocks.entries())
+      out.set(await engine.executor.readBlock(b), start + i * blockBytes);
+  } finally {
+    done();
+  }
   return out;
 }
 

@@ -18,7 +18,8 @@ export interface Tokenizer {
   chat(messages: readonly Message[]): Promise<string>;
 }
 
-interface TokenizerFiles {
+/** What a bundle holds of its tokenizer. */
+export interface TokenizerFiles {
   readonly tokenizer: string;
   /** Tokens and merges, where `tokenizer` has none. */
   readonly vocabulary?: Uint8Array | undefined;

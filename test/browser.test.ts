@@ -1,70 +1,30 @@
-/** The bundle and the runtime in a real browser: the same tokens, with threads and without. */
-import { cpSync, existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { type Server, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { join, normalize } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
-import { chromium } from 'playwright-core';
-import { afterAll, describe, expect, test } from 'vitest';
+/** The bundle and the runtime in a real browser: the same tokens in a worker and in the page, with threads and without. */
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import bard from '../examples/bard/model.ts';
 import type { LoadOptions } from '../runtime/load.ts';
 import { example, readJson } from './helpers/golden.ts';
 import { bundleOf, greedy, loadBundle, temporaryFolder } from './helpers/models.ts';
+import { chromiumPath, openBrowser, serve, writePage } from './helpers/pages.ts';
 import { randomCheckpoint } from './helpers/random-checkpoint.ts';
-
-const root = fileURLToPath(new URL('..', import.meta.url));
-const executable = [
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-].find((p) => existsSync(p));
-
-const servers: Server[] = [];
-afterAll(() => servers.forEach((s) => s.close()));
-
-const kinds: Readonly<Record<string, string>> = {
-  js: 'text/javascript',
-  html: 'text/html',
-  json: 'application/json',
-  wasm: 'application/wasm',
-};
-
-/** Serves a folder; `isolated` with the headers that shared memory needs. */
-async function serve(folder: string, isolated: boolean): Promise<string> {
-  const server = createServer((request, response) => {
-    const file = join(folder, normalize(new URL(request.url ?? '/', 'http://x').pathname));
-    if (!file.startsWith(folder) || !existsSync(file) || !statSync(file).isFile()) {
-      response.writeHead(404).end();
-      return;
-    }
-    response.setHeader(
-      'content-type',
-      kinds[file.split('.').at(-1) ?? ''] ?? 'application/octet-stream',
-    );
-    if (isolated) {
-      response.setHeader('cross-origin-opener-policy', 'same-origin');
-      response.setHeader('cross-origin-embedder-policy', 'require-corp');
-    }
-    response.end(readFileSync(file));
-  });
-  servers.push(server);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
 
 interface Report {
   readonly ids: readonly number[];
   readonly text: string;
+  readonly target: string;
   readonly threads: number;
   readonly memoryBytes: number;
+  readonly passedOver: readonly { readonly target: string; readonly why: string }[];
 }
 
 const script = `
-import { load } from './runtime/index.ts';
-globalThis.run = async (ids, count, options) => {
-  const model = await load('/bundle/', { threads: 2, context: 512, ...options });
-  const out = { ids: [], text: '', threads: model.threads, memoryBytes: model.memoryBytes };
+import { load } from 'cograph/runtime';
+globalThis.run = async (place, ids, count, options) => {
+  const model = await load(place, { threads: 2, context: 512, ...options });
+  const { target, threads, passedOver, memoryBytes } = model;
+  const out = { ids: [], text: '', target, threads, passedOver, memoryBytes };
   for await (const part of model.generate(ids, { maxTokens: count, greedy: true, ignoreEos: true })) {
     out.ids.push(...part.ids);
     out.text += part.text;
@@ -74,69 +34,73 @@ globalThis.run = async (ids, count, options) => {
 };
 `;
 
-/** Generates in a page that loads the bundle. */
-async function inPage(
-  bundle: string,
-  isolated: boolean,
-  prompt: readonly number[],
-  count: number,
-  options: LoadOptions = {},
-): Promise<Report> {
+describe.skipIf(chromiumPath === undefined)('in Chromium', () => {
   const folder = temporaryFolder();
-  await build({
-    stdin: { contents: script, resolveDir: root, loader: 'ts' },
-    bundle: true,
-    format: 'esm',
-    platform: 'browser',
-    splitting: true,
-    outdir: folder,
-    entryNames: 'page',
-    external: ['node:*'],
-  });
-  renameSync(join(folder, 'page.js'), join(folder, 'main.js'));
-  writeFileSync(join(folder, 'index.html'), '<script type="module" src="/main.js"></script>');
-  cpSync(bundle, join(folder, 'bundle'), { recursive: true });
-  const browser = await chromium.launch({
-    executablePath: executable ?? '',
-    args: ['--no-sandbox'],
-  });
-  try {
-    const page = await browser.newPage();
-    await page.goto(`${await serve(folder, isolated)}/index.html`);
-    await page.waitForFunction('globalThis.run !== undefined');
-    const given = [prompt, count, options].map((x) => JSON.stringify(x)).join(', ');
-    return await page.evaluate<Report>(`run(${given})`);
-  } finally {
-    await browser.close();
-  }
-}
+  let browser: Browser;
+  beforeAll(async () => {
+    await writePage(folder, script);
+    const bundle = await bundleOf(bard, example('bard/weights'));
+    cpSync(bundle, join(folder, 'bundle'), { recursive: true });
+    browser = await openBrowser();
+  }, 60_000);
+  afterAll(() => browser.close());
 
-describe.skipIf(executable === undefined)('in Chromium', () => {
+  /** Generates in a page of its own that loads the bundle in a folder of the server. */
+  async function inPage(
+    bundle: string,
+    isolated: boolean,
+    prompt: readonly number[],
+    count: number,
+    options: LoadOptions,
+  ): Promise<Report> {
+    const page = await browser.newPage();
+    const served = await serve(folder, isolated);
+    try {
+      await page.goto(`${served.url}/index.html`);
+      await page.waitForFunction('globalThis.run !== undefined');
+      const given = [bundle, prompt, count, options].map((x) => JSON.stringify(x)).join(', ');
+      const report = await page.evaluate<Report>(`run(${given})`);
+      // The worker and its threads end with the model.
+      await expect.poll(() => page.workers().length, { timeout: 5000 }).toBe(0);
+      return report;
+    } finally {
+      await page.close();
+      served.close();
+    }
+  }
+
   test.each([
-    ['with shared memory, two threads', true, 2],
-    ['without shared memory, one thread', false, 1],
-  ])(
-    '%s',
-    async (_, isolated, threads) => {
-      const golden = readJson(example('bard/weights/golden.json')) as {
-        greedy: { prompt_ids: number[]; greedy_ids: number[]; greedy_text: string }[];
-      };
-      const [first] = golden.greedy;
-      if (!first) throw new Error('no golden');
-      const bundle = await bundleOf(bard, example('bard/weights'));
-      const count = first.greedy_ids.length;
-      const { ids, text, ...rest } = await inPage(bundle, isolated, first.prompt_ids, count);
-      expect(rest.threads).toBe(threads);
-      expect(ids).toEqual(first.greedy_ids);
-      expect(text).toBe(first.greedy_text);
-    },
-    60_000,
-  );
+    ['a worker with shared memory, two threads', true, true],
+    ['a worker without shared memory, one thread', false, true],
+    ['the page with shared memory, two threads', true, false],
+    ['the page without shared memory, one thread', false, false],
+  ])('%s', async (_, isolated, worker) => {
+    const golden = readJson(example('bard/weights/golden.json')) as {
+      greedy: { prompt_ids: number[]; greedy_ids: number[]; greedy_text: string }[];
+    };
+    const [first] = golden.greedy;
+    if (!first) throw new Error('no golden');
+    const count = first.greedy_ids.length;
+    const { ids, text, target, threads, passedOver } = await inPage(
+      'bundle',
+      isolated,
+      first.prompt_ids,
+      count,
+      { worker },
+    );
+    expect([target, threads]).toEqual(['wasm', isolated ? 2 : 1]);
+    expect(passedOver.map((p) => p.target)).toEqual(
+      isolated ? ['native'] : ['native', 'wasm with threads'],
+    );
+    if (!isolated) expect(passedOver[1]?.why).toContain('Cross-Origin-Opener-Policy');
+    expect(ids).toEqual(first.greedy_ids);
+    expect(text).toBe(first.greedy_text);
+  });
 
   test.each([true, false])(
     'memory beyond 4 GiB, shared: %s: the same tokens',
     async (isolated) => {
-      const { folder, bound } = randomCheckpoint({
+      const { folder: checkpoint, bound } = randomCheckpoint({
         vocab: 131,
         width: 64,
         inner: 96,
@@ -147,14 +111,15 @@ describe.skipIf(executable === undefined)('in Chromium', () => {
         dtype: 'BF16',
         context: 2 ** 22,
       });
-      const bundle = await bundleOf(bound, folder, { tokens: 8, rows: 8 });
+      const bundle = await bundleOf(bound, checkpoint, { tokens: 8, rows: 8 });
+      cpSync(bundle, join(folder, 'large'), { recursive: true });
       const prompt = Array.from({ length: 19 }, (_, i) => (i * 37) % 131);
       const small = await loadBundle(bundle, { context: 512 });
       const wanted = await greedy(small, prompt, 24);
       small.close();
       // 1 KiB a token: the cache takes 5 GiB of addresses, and as much memory as is touched of it.
       const capacity = 5 * 2 ** 20;
-      const { ids, memoryBytes } = await inPage(bundle, isolated, prompt, 24, { capacity });
+      const { ids, memoryBytes } = await inPage('large', isolated, prompt, 24, { capacity });
       expect(memoryBytes).toBeGreaterThan(5 * 2 ** 30);
       expect(ids).toEqual(wanted);
     },

@@ -111,12 +111,12 @@ describe('bard, a prompt of 300 tokens', () => {
     const first = await open();
     const s = first.sequence();
     await s.append(prompt.slice(0, 131), { logits: 'none' });
-    const bytes = s.snapshot();
+    const bytes = await s.snapshot();
     first.close();
     const second = await open();
     const other = second.sequence();
     await other.append(idsFrom(3, 40), { logits: 'none' });
-    const restored = second.restore(bytes);
+    const restored = await second.restore(bytes);
     await expectSame(await restored.append(prompt.slice(131), { logits: 'all' }), 131);
     second.close();
   });

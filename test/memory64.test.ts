@@ -43,16 +43,16 @@ const sizes = { threads: 1, context: 64, capacity: 128, sequences: 4 };
 
 async function openWith(
   bundle: string,
-  options: Parameters<typeof openWasm>[3] & {
+  options: Parameters<typeof openWasm>[2] & {
     readonly manifest?: (m: Manifest) => Manifest;
     readonly capacity?: number;
     readonly threads?: number;
   } = {},
 ): Promise<Executor> {
   const { manifest: change = (m) => m, capacity, threads, ...rest } = options;
-  const { manifest, read } = await openFiles(bundle);
+  const files = await openFiles(bundle);
   const given = { ...sizes, capacity: capacity ?? sizes.capacity, threads: threads ?? 1 };
-  return openWasm(change(manifest), read, given, rest);
+  return openWasm({ ...files, manifest: change(files.manifest) }, given, rest);
 }
 
 describe('a bundle', () => {

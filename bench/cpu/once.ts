@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openFiles } from '../../runtime/files.ts';
-import { tokenizerOf } from '../../runtime/load.ts';
+import { tokenizerOf } from '../../runtime/open.ts';
 import type { Manifest } from '../../runtime/manifest.ts';
 import { figure, startProcess } from './engine.ts';
 import { bundleOf, compiledRuntime } from './product.ts';

@@ -5,18 +5,15 @@ import { type StepMemory, makeExecutor, setWideWord, writeControl } from '../exe
 import type { BundleFiles } from '../files.ts';
 import { checkIndexes, mapMemory } from '../layout.ts';
 import type { Manifest, NativeProgram } from '../manifest.ts';
+import type { LoadOptions } from '../options.ts';
 import { type FoundKoffi, type Koffi, loadKoffi } from './koffi.ts';
 import { chooseVariant, readMachine } from './machine.ts';
 import { type NodeModules, importNode } from './node.ts';
 import { type Region, type System, openSystem } from './system.ts';
 import { type Step, startTeam } from './team.ts';
 
-export interface OpenOptions {
-  /** Holds the weights against their hashes: reads them all. The library is always held against its. */
-  readonly verify?: boolean;
-  readonly onProgress?: (done: number, total: number) => void;
-  readonly signal?: AbortSignal;
-}
+/** The library is always held against its hash. */
+export type OpenOptions = Pick<LoadOptions, 'verify' | 'onProgress' | 'signal'>;
 
 /** A bundle's native program, and what runs it here. */
 export interface NativeChoice {

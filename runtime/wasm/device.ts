@@ -2,42 +2,55 @@
 import type { Executor, ExecutorOptions } from '../device.ts';
 import { DeviceError } from '../errors.ts';
 import { type StepMemory, makeExecutor, setWideWord, writeControl } from '../executor.ts';
+import type { BundleFiles } from '../files.ts';
 import { type MemoryMap, align, checkIndexes, mapMemory, pastEnd } from '../layout.ts';
 import { type Manifest, type WasmProgram, controlBytes, wasmReach } from '../manifest.ts';
-import { aloneTeam, makeTeam } from './team.ts';
+import type { LoadOptions } from '../options.ts';
+import { streamWeights } from '../weights.ts';
+import { type Team, aloneTeam, makeTeam } from './team.ts';
 
-export interface OpenOptions {
-  readonly onProgress?: (done: number, total: number) => void;
-  readonly signal?: AbortSignal;
+export interface OpenOptions extends Pick<LoadOptions, 'onProgress' | 'signal'> {
   /** Bytes beyond which a program with 64-bit addresses is taken: what 32 bits reach unless given. */
   readonly narrow?: number;
 }
 
+/** Why a step has one thread here; undefined where it may have more. */
+export function whyNoThreads(): string | undefined {
+  if (typeof SharedArrayBuffer === 'undefined' || globalThis.crossOriginIsolated === false) {
+    return (
+      'memory cannot be shared: the page is to be served with the headers ' +
+      'Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp'
+    );
+  }
+  const inNode = typeof process !== 'undefined' && process.versions?.node !== undefined;
+  return inNode || typeof Worker !== 'undefined'
+    ? undefined
+    : 'workers cannot be started from here';
+}
+
 /**
- * An executor for the bundle's wasm program. `files` returns a file of the bundle, its hash checked.
+ * An executor for the bundle's wasm program, with shared memory if there is more than one thread.
  * Throws DeviceError where the bundle has no wasm program or the memory does not suffice.
  */
 export async function openWasm(
-  manifest: Manifest,
-  files: (path: string) => Promise<Uint8Array>,
+  files: BundleFiles,
   options: ExecutorOptions,
-  { onProgress, signal, narrow = wasmReach.narrow }: OpenOptions = {},
+  told: OpenOptions = {},
 ): Promise<Executor> {
+  const { manifest } = files;
+  const { threads } = options;
   const program = manifest.programs.wasm;
   if (!program)
     throw new DeviceError(
       'device/target',
       'the bundle has no wasm program: compile it with --target wasm',
     );
-  const canShare = typeof SharedArrayBuffer !== 'undefined';
-  const threads = canShare ? options.threads : 1;
-  const map = mapMemory(manifest, program, { ...options, threads });
+  const map = mapMemory(manifest, program, options);
   const weights = align(map.bytes);
   const bytes = weights + manifest.weights.bytes + pastEnd;
-  const kind = { shared: threads > 1, memory64: bytes > narrow };
-  const module = await chooseVariant(manifest, program, map, bytes, kind, files);
+  const kind = { shared: threads > 1, memory64: bytes > (told.narrow ?? wasmReach.narrow) };
+  const module = await chooseVariant(manifest, program, map, bytes, kind, files.read);
   const memory = allocate(bytes, kind);
-  await loadWeights(manifest, weights, memory, files, onProgress, signal);
   const instance = new WebAssembly.Instance(module, { env: { memory } });
   const { step } = instance.exports;
   if (typeof step !== 'function')
@@ -47,7 +60,9 @@ export async function openWasm(
   const stepMemory = memoryOf(memory, wordBytes);
   writeControl(map, stepMemory, { threads, base: 0, weights });
   const shared = { module, memory, wordBytes } as const;
+  // Threads that do not start are known before the weights are downloaded.
   const team = threads > 1 ? await makeTeam(threads, shared, run) : aloneTeam(run);
+  await fill(files, weights, memory, team, told);
   return makeExecutor({
     target: 'wasm',
     threads,
@@ -151,19 +166,23 @@ function allocateWide(limits: WebAssembly.MemoryDescriptor): WebAssembly.Memory 
   }
 }
 
-async function loadWeights(
-  manifest: Manifest,
+/** Weights into memory; ends the threads where that fails. */
+async function fill(
+  files: BundleFiles,
   at: number,
-  memory: WebAssembly.Memory,
-  files: (path: string) => Promise<Uint8Array>,
-  onProgress: OpenOptions['onProgress'],
-  signal: AbortSignal | undefined,
+  { buffer }: WebAssembly.Memory,
+  team: Team,
+  told: OpenOptions,
 ): Promise<void> {
-  for (const shard of manifest.weights.shards) {
-    signal?.throwIfAborted();
-    const place = new Uint8Array(memory.buffer, at + shard.offset, shard.bytes);
-    place.set(await files(shard.file));
-    onProgress?.(shard.offset + shard.bytes, manifest.weights.bytes);
+  try {
+    await streamWeights(
+      files,
+      (bytes, offset) => new Uint8Array(buffer, at + offset, bytes.byteLength).set(bytes),
+      told,
+    );
+  } catch (e) {
+    team.close();
+    throw e;
   }
 }
 
