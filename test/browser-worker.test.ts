@@ -170,7 +170,7 @@ describe.skipIf(chromiumPath === undefined)('a model in a worker, in Chromium', 
       after: 'InputError input/ended',
       sequenceAfter: 'InputError input/ended',
     });
-    await expect.poll(() => page.workers().length).toBe(0);
+    await expect.poll(() => page.workers().length, { timeout: 5000 }).toBe(0);
   });
 
   test('a load that is given up, many loads, a page that goes: no worker is left', async () => {

@@ -25,6 +25,7 @@ const progressEvery = 40;
 
 export function serve(port: ServerPort): void {
   let model: LoadedModel | undefined;
+  let loading: Promise<unknown> = Promise.resolve();
   const sequences = new Map<number, Sequence>();
   const aborts = new Map<number, AbortController>();
   const streams = new Map<number, Stream>();
@@ -86,8 +87,11 @@ export function serve(port: ServerPort): void {
 
   async function answer(request: Request): Promise<Answer | undefined> {
     switch (request.kind) {
-      case 'load':
-        return load(request);
+      case 'load': {
+        const answer = load(request);
+        loading = answer.catch(() => undefined);
+        return answer;
+      }
       case 'generate':
         return generate(request);
       case 'more': {
@@ -134,6 +138,7 @@ export function serve(port: ServerPort): void {
       }
       case 'close':
         aborts.forEach((a) => a.abort());
+        await loading; // threads that it has started are ended
         model?.close();
         return { kind: 'closed' };
       case 'logits': {
