@@ -112,7 +112,7 @@ describe('64-bit addresses', () => {
     const other = s.fork();
     for (const id of [5, 77, 130]) found.push(...(await s.append([id], { logits: 'all' })));
     found.push(...(await other.append([9, 8], { logits: 'all' })));
-    const back = model.restore(s.snapshot());
+    const back = await model.restore(await s.snapshot());
     found.push(...(await back.append([1], { logits: 'all' })));
     model.close();
     return found;
@@ -137,12 +137,13 @@ describe('64-bit addresses', () => {
       const bundle = await bundles[name];
       const read: string[] = [];
       const open = async (narrow: number): Promise<Executor> => {
-        const { manifest, read: files } = await openFiles(bundle);
+        const files = await openFiles(bundle);
         const note = (path: string): Promise<Uint8Array> => {
           if (path.endsWith('.wasm')) read.push(path);
-          return files(path);
+          return files.read(path);
         };
-        return openWasm(only(relaxed)(manifest), note, { ...sizes, threads }, { narrow });
+        const changed = { ...files, manifest: only(relaxed)(files.manifest), read: note };
+        return openWasm(changed, { ...sizes, threads }, { narrow });
       };
       const wide = await resultsOf(await open(0));
       const narrow = await resultsOf(await open(4 * GiB));
