@@ -137,7 +137,7 @@ export function finish(b: Builder, lowered: Attend, from: Softmax, out: Softmax[
 
 /** The score that takes part without a value, for a token's row and a head. */
 export function sinkOf(
-  ctx: LowerContext,
+  ctx: Pick<LowerContext, 'plan' | 'builder'>,
   facts: NodeFacts,
   { sink }: Attend,
   row: {
@@ -145,6 +145,7 @@ export function sinkOf(
     readonly position: Expr;
     readonly head: Expr;
     readonly heads: number;
+    readonly inLanes?: boolean;
   },
 ): { readonly stmts: readonly Stmt[]; readonly value: Expr | undefined } {
   if (!sink) return { stmts: [], value: undefined };
@@ -159,6 +160,7 @@ export function sinkOf(
     heads: row.heads,
     before,
     held: new Map(),
+    inLanes: row.inLanes ?? true,
   };
   const { stmts, value } = pairValue(ctx, scope, sink, ['h', 'i']);
   return { stmts: [...before, ...stmts], value };

@@ -38,6 +38,8 @@ export interface PairScope {
   readonly before: Stmt[];
   /** What such expressions were named, by their text. */
   readonly held: Map<string, Expr>;
+  /** False: sums are not in lanes; threads of a workgroup have a key each. */
+  readonly inLanes?: boolean;
 }
 
 /** A key: its position, its cache slot, and the scaled product with the query. */
@@ -57,7 +59,7 @@ const keyMark = { j: '$j', s: '$s', slot: '$slot' } as const;
 
 /** `fn` with its parameters bound to `roles`, in order. */
 export function pairValue(
-  ctx: LowerContext,
+  ctx: Pick<LowerContext, 'builder'>,
   scope: PairScope,
   fn: ScalarFn,
   roles: readonly ('s' | 'i' | 'j' | 'h')[],
@@ -174,7 +176,7 @@ export function pairValue(
     const acc = builder.fresh('acc');
     const full = Math.floor(e.extent / simdLanes) * simdLanes;
     const wide =
-      inner.length === 0 && full > 0 && dtype === 'f32' && isWordy(body)
+      scope.inLanes !== false && inner.length === 0 && full > 0 && dtype === 'f32' && isWordy(body)
         ? vectorize(body, e.index, (hint) => builder.fresh(hint))
         : undefined;
     const result = builder.fresh('sum');

@@ -50,18 +50,25 @@ export function arraysOf(plan: Pick<Plan, 'producers'>, append: NodeFacts): read
 
 const headsOf = (row: readonly number[]): number => (row.length > 1 ? present(row[0]) : 1);
 
-export function stateTile(builder: Builder, plan: Plan, append: NodeFacts): StateTile {
-  const [rows, scales] = arraysOf(plan, append).map(({ name, dtype, row }): StateTile => {
+/** `viewed`: what the tile of the rows holds its elements as, by how they lie. */
+export function stateTile(
+  builder: Builder,
+  plan: Plan,
+  append: NodeFacts,
+  viewed = (dtype: DType, _: Omit<StateTile, 'tile'>): DType => dtype,
+): StateTile {
+  const turned = isTurned(plan, present(append.node.results[0]));
+  const [rows, scales] = arraysOf(plan, append).map(({ name, dtype, row }, n): StateTile => {
     const hint = name.split('.').at(-1) ?? 'state';
-    const tile = builder.param({ kind: 'state', state: name }, dtype, hint);
     const heads = headsOf(row);
     const width = row.reduce((a, b) => a * b, 1) / heads;
-    return { tile, dtype, heads, width, perSlot: width, perElement: 1 };
+    const slots = turned && n === 0;
+    const [perSlot, perElement] = slots ? [1, blockEntries] : [width, 1];
+    const own = { dtype, heads, width, perSlot, perElement };
+    const as = n === 0 ? viewed(dtype, own) : dtype;
+    return { tile: builder.param({ kind: 'state', state: name }, as, hint), ...own };
   });
-  const plain = present(rows, 'rows of a state');
-  const own = isTurned(plan, present(append.node.results[0]))
-    ? { ...plain, perSlot: 1, perElement: blockEntries }
-    : plain;
+  const own = present(rows, 'rows of a state');
   if (!scales) return own;
   const { activation } = present(quantisedFrom(plan, present(append.node.inputs[0])));
   return { ...own, codes: { largest: activation.largest, scales } };

@@ -1,12 +1,15 @@
 /** Region to kernel, for the `simt` machine class. */
 import type { Plan, Region } from '../../4-partition/plan.ts';
-import { TargetError } from '../../base/failure.ts';
 import { unreachable } from '../../base/invariant.ts';
 import { makeBuilder } from '../builder.ts';
 import type { LoweredRegion } from '../context.ts';
 import type { Stmt } from '../kernel.ts';
 import type { SimtMachine } from '../machine.ts';
+import { lowerAttend } from './attend.ts';
+import { attendThreads } from './attend-shape.ts';
 import type { SimtContext } from './context.ts';
+import { lowerMerge, mergeThreads } from './merge.ts';
+import { refusal } from './refusal.ts';
 
 export function lowerSimt(plan: Plan, region: Region, machine: SimtMachine): LoweredRegion {
   const builder = makeBuilder({ workgroup: true });
@@ -23,7 +26,7 @@ export function lowerSimt(plan: Plan, region: Region, machine: SimtMachine): Low
       name: region.name,
       params: builder.params,
       scalars: ['t', 'r', 'blocks'],
-      workgroup: machine.workgroup,
+      workgroup: threadsOf(region, machine),
       body: [...builder.declarations(), ...body],
       scratchBytes: 0,
       schedule: {},
@@ -34,18 +37,22 @@ export function lowerSimt(plan: Plan, region: Region, machine: SimtMachine): Low
 }
 
 /** The statements of a workgroup, in a nest of block loops. */
-function bodyOf(_: SimtContext, region: Region): Stmt[] {
+function bodyOf(ctx: SimtContext, region: Region): Stmt[] {
   switch (region.kind) {
     case 'rows':
     case 'copy':
     case 'contract':
-    case 'attend':
-    case 'merge':
       throw refusal(region, 'has no kernel for GPUs');
+    case 'attend':
+      return lowerAttend(ctx, region);
+    case 'merge':
+      return lowerMerge(ctx, region);
     default:
       return unreachable(region);
   }
 }
 
-const refusal = (region: Region, what: string): TargetError =>
-  new TargetError('target/no-kernel', `${region.name} ${what}; other targets compute it`);
+function threadsOf({ kind }: Region, machine: SimtMachine): number {
+  if (kind === 'attend') return attendThreads;
+  return kind === 'merge' ? mergeThreads : machine.workgroup;
+}
