@@ -52,7 +52,11 @@ export interface Manifest {
     }[];
   };
   /** The step, for each target that the bundle was compiled for. */
-  readonly programs: { readonly wasm?: WasmProgram; readonly native?: NativeProgram };
+  readonly programs: {
+    readonly wasm?: WasmProgram;
+    readonly native?: NativeProgram;
+    readonly webgpu?: WebGpuProgram;
+  };
   readonly tokenizer?: {
     readonly file: string;
     readonly config?: string;
@@ -119,6 +123,93 @@ export interface NativeProgram extends StepSizes {
     readonly isa: (typeof nativeIsas)[number];
   }[];
 }
+
+/** A size that the host computes before a launch, of whole numbers. */
+export type GridSize = number | GridScalar | readonly [op: GridOp, a: GridSize, b: GridSize];
+export const gridScalars = ['t', 'r', 'blocks'] as const;
+export type GridScalar = (typeof gridScalars)[number];
+export const gridOps = ['add', 'sub', 'mul', 'div', 'rem', 'min', 'max'] as const;
+export type GridOp = (typeof gridOps)[number];
+
+/** What an entry point's bindings are, in order of their numbers from 1 on; 0 is the uniform `gpuSizes`. */
+export interface GpuBinding {
+  /**
+   * `arena` and `step` (the arrays of the step signature) are buffers of their own. Of weights a part is
+   * bound. States have a buffer for each iteration.
+   */
+  readonly kind: 'arena' | 'step' | 'weights' | 'state';
+  /** Bound as read-write storage. */
+  readonly write: boolean;
+}
+
+export interface GpuKernel {
+  readonly entry: string;
+  /** Extents of the grid: their product is the number of workgroups. */
+  readonly grid: readonly GridSize[];
+  readonly bindings: readonly GpuBinding[];
+  /** Threads of a workgroup, and bytes that they share. */
+  readonly workgroup: number;
+  readonly sharedBytes: number;
+}
+
+/** What is bound for a launch: bytes of the weights (multiples of 256 begin them), or a state by its number in `cache.states`. */
+export type GpuRange =
+  | { readonly kind: 'arena' }
+  | { readonly kind: 'step' }
+  | {
+      readonly kind: 'weights';
+      readonly offset: number;
+      readonly bytes: number;
+      /** Added to the offset in each iteration. */
+      readonly stride: number;
+    }
+  | { readonly kind: 'state'; readonly state: number };
+
+export type GpuItem =
+  | {
+      readonly kind: 'launch';
+      readonly kernel: number;
+      /** Values of the entry point's overrides. */
+      readonly constants: Readonly<Record<string, number>>;
+      readonly ranges: readonly GpuRange[];
+    }
+  | { readonly kind: 'loop'; readonly count: number; readonly body: readonly GpuItem[] };
+
+/**
+ * A step as WGSL modules with an entry point for each kernel; `variants` in order of preference, the last
+ * one needs nothing special. Launches follow each other: each sees what those before it stored.
+ */
+export interface WebGpuProgram extends StepSizes {
+  readonly variants: readonly {
+    readonly file: string;
+    /** Needs the language feature `packed_4x8_integer_dot_product`. */
+    readonly dot4: boolean;
+  }[];
+  readonly kernels: readonly GpuKernel[];
+  readonly body: readonly GpuItem[];
+}
+
+/**
+ * The uniform at binding 0, word by word: sizes of the step, the bits of infinity (WGSL has no literal for
+ * it), and where each array of the step begins in their buffer, in words.
+ */
+export const gpuSizes = [
+  't',
+  'r',
+  'blocks',
+  'infinity',
+  'ids',
+  'sequence',
+  'position',
+  'slot',
+  'length',
+  'rows',
+  'table',
+  'keys',
+] as const;
+
+/** Workgroups of one row of a dispatch: what is more goes into the next row. */
+export const gridWidth = 65_535;
 
 /**
  * A vocabulary as a file, little-endian u32 words: magic, version, tokens n, merges m, bytes of text;
