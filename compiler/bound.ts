@@ -9,6 +9,7 @@ import {
   isTemplate,
 } from './1-syntax/template.ts';
 import type { ModelSource } from './2-model/check.ts';
+import type { CachedType } from './2-model/effects.ts';
 import type { Edit, LoraOptions } from './2-model/edits.ts';
 import type { Root } from './2-model/extract.ts';
 import type { BlockPart, ModelPart } from './2-model/tree.ts';
@@ -59,6 +60,8 @@ export interface Conventions {
    * unless a sheet says of a matrix what its activations are.
    */
   readonly activations?: QuantScheme;
+  /** Elements of the caches of parts that attend, unless a sheet says of one what it holds; f32 unless given. */
+  readonly kv?: CachedType;
 }
 
 /**
@@ -193,7 +196,7 @@ function bound(data: BoundData, known?: Subject): BoundModel {
 }
 
 function dataOf(model: BoundModel): BoundData {
-  const { template, params, checkpoint, adapters, context, bos, eos, sheets, activations, edits, root } = model; // prettier-ignore
+  const { template, params, checkpoint, adapters, context, bos, eos, sheets, activations, kv, edits, root } = model; // prettier-ignore
   return {
     template,
     sheets,
@@ -203,6 +206,7 @@ function dataOf(model: BoundModel): BoundData {
     ...(adapters === undefined ? {} : { adapters }),
     ...(context === undefined ? {} : { context }),
     ...(activations === undefined ? {} : { activations }),
+    ...(kv === undefined ? {} : { kv }),
     ...(bos === undefined ? {} : { bos }),
     ...(eos === undefined ? {} : { eos }),
     ...(root === undefined ? {} : { root }),

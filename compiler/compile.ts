@@ -12,7 +12,7 @@ import type { SheetSource } from './1-syntax/template.ts';
 import type { BoundModel } from './bound.ts';
 import { type BoundWeights, bindWeights, storageMarks } from './2-model/bind-weights.ts';
 import { checkModel } from './2-model/check.ts';
-import { type NumbersTest, type Schemes, effectsOf, isCached, numericsOf, reportEffects } from './2-model/effects.ts'; // prettier-ignore
+import { type NumbersTest, type Schemes, cachedType, effectsOf, numericsOf, reportEffects } from './2-model/effects.ts'; // prettier-ignore
 import { type Model, nameAt } from './2-model/model.ts';
 import { type ResolvedSheets, resolveSheets } from './2-model/sheets.ts';
 import { weightsOf } from './2-model/weights.ts';
@@ -99,18 +99,20 @@ function resolveModel(
   more: readonly SheetSource[],
   tensors: Checkpoint['tensors'] | undefined,
   log: Log,
-): Pick<Meaning, 'model' | 'sheets'> & { readonly schemes?: Schemes } {
+): Pick<Meaning, 'model' | 'sheets'> & { readonly schemes: Schemes } {
   const all = [...bound.sheets, ...more];
   const plain = checkModel(bound, log);
   if (!plain) throw failureOf(log);
   const storage = tensors ? storageMarks(plain, tensors) : undefined;
-  if (all.length === 0 && !storage?.size) return { model: plain, sheets: [] };
+  if (all.length === 0 && !storage?.size) {
+    return { model: plain, sheets: [], schemes: effectsOf([], bound.kv) };
+  }
   const sheets = resolveSheets(plain, all, log);
   checkPolicyFacts(plain, sheets, log);
-  const effects = effectsOf(sheets);
+  const effects = effectsOf(sheets, bound.kv);
   // A block taken as a model is elaborated in the whole, by its paths there.
   const numerics = numericsOf(effects, bound.root?.path, storage);
-  if (numerics.marks.size === 0) return { model: plain, sheets };
+  if (numerics.marks.size === 0) return { model: plain, sheets, schemes: effects };
   const model = checkModel(bound, log, undefined, numerics);
   if (!model) throw failureOf(log);
   return { model, sheets, schemes: effects };
@@ -137,12 +139,12 @@ export function readSheets(
 /** A scheme of a sheet takes the numbers, whatever they were kept in. */
 function keptIn(
   model: Model,
-  schemes: Schemes | undefined,
+  schemes: Schemes,
   weights: BoundWeights | undefined,
 ): Meaning['kept'] {
   const kept = new Map<string, QuantScheme>();
   for (const { weight } of weightsOf(model.body)) {
-    const said = schemes?.weights.get(nameAt(weight.path, 0));
+    const said = schemes.weights.get(nameAt(weight.path, 0));
     const scheme = said ?? weights?.weights.get(weight.path)?.scheme;
     if (scheme) kept.set(weight.path, scheme);
   }
@@ -175,7 +177,7 @@ export function compileGraph(
   // A scheme of a sheet takes the numbers, whatever they were kept in.
   const storedAs = (path: string): StoredAs | undefined => {
     const scheme = weights?.weights.get(path)?.scheme;
-    if (!scheme || schemes?.weights.has(nameAt(path, 0)) === true) return undefined;
+    if (!scheme || schemes.weights.has(nameAt(path, 0))) return undefined;
     return { scheme, ...(bound.activations ? { activations: bound.activations } : {}) };
   };
   const graph = simplify(lowerModel(model, dtypeOf, schemes, storedAs), options.onRewrite);
@@ -237,7 +239,7 @@ export const programOf = ({ plan, program, machine }: Compiled, other: Machine):
 const hasKernel: NumbersTest = (property, value) => {
   if (value.kind === 'type') {
     const stored = property === 'precision.weights' || value.type === 'f32';
-    return stored || (property === 'precision.kv' && isCached(value));
+    return stored || (property === 'precision.kv' && cachedType(value) !== undefined);
   }
   if (value.kind !== 'scheme') return false;
   if (property === 'precision.weights') return weightRefusal(value) === undefined;

@@ -130,6 +130,16 @@ describe('with a bundle, a folder and the reference', () => {
     expect(stdout).toMatch(/bf16\[.*\] = weight "layers\.(\{|1)/);
   });
 
+  test('--kv: caches of half the size; one of a bundle is as it was compiled', () => {
+    const bytes = (...flags: readonly string[]): unknown =>
+      json('compile', llama, '--out', join(folder, 'kv'), ...flags)['kvBytesPerToken'];
+    expect(bytes('--kv', 'f16')).toBe(Number(bytes()) / 2);
+    const run = ['generate', bundle, '--ids', ids, '--kv', 'f16', '--json'];
+    const { status, stdout } = cograph(...run);
+    expect(status).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'usage/kv' } });
+  });
+
   test('inspect: the folder and its bundle agree', () => {
     const [a, b] = [json('inspect', llama), json('inspect', bundle)];
     for (const key of ['name', 'parameters', 'kvBytesPerToken', 'vocab', 'flopsPerToken']) {

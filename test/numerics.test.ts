@@ -145,6 +145,22 @@ test('kv: what goes into the cache, each head with its own scale', () => {
   expect(resultOf(bound, precision`** { kv: f16 }`)).not.toEqual(resultOf(bound));
 });
 
+test('kv of a model is what a sheet for all of it says, and sheets have the last word', () => {
+  const half = { ...llama, kv: 'f16' as const }.with();
+  const text = (bound: BoundModel, ...sheets: readonly SheetSource[]): string =>
+    printGraph(graphOf(bound, ...sheets));
+  expect(text(half)).toBe(text(llama, precision`** { kv: f16 }`));
+  expect(text(half)).toContain('to = "f16"');
+  expect(text(half.set({}).with(precision`** { kv: f32 }`))).toBe(text(llama));
+  expect(text(half, precision`** { kv: ${int8()} }`)).toBe(
+    text(llama, precision`** { kv: ${int8()} }`),
+  );
+  const loops = (sheet: SheetSource): readonly number[] =>
+    graphOf(half, sheet).nodes.flatMap((n) => (n.kind === 'loop' ? [n.count] : []));
+  expect(loops(precision`layers[1..] { kv: f32 }`)).toEqual([1, 2]);
+  expect(loops(precision`layers[1..] { kv: f16 }`)).toEqual([3]);
+});
+
 test('layers whose numbers differ are runs', () => {
   const loops = (sheet: SheetSource): readonly number[] =>
     graphOf(llama, sheet).nodes.flatMap((n) => (n.kind === 'loop' ? [n.count] : []));

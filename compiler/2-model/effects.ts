@@ -16,8 +16,10 @@ export interface Schemes {
   readonly activations: ReadonlyMap<string, QuantScheme | undefined>;
   /** Of parts that attend: what goes into their caches. */
   readonly kv: ReadonlyMap<string, QuantScheme>;
-  /** Of parts that attend: the element types that their caches hold. */
-  readonly cached: ReadonlyMap<string, DType>;
+  /** Of parts that attend: the element types that their caches hold, where these are not `otherwise`. */
+  readonly cached: ReadonlyMap<string, CachedType>;
+  /** What caches hold that no sheet speaks of. */
+  readonly otherwise: CachedType;
 }
 
 export interface Effects extends Schemes {
@@ -25,8 +27,9 @@ export interface Effects extends Schemes {
   readonly stored: ReadonlyMap<string, DType>;
 }
 
-/** Element types that caches have kernels for beside f32. */
-const cachedTypes: readonly DType[] = ['f16'];
+/** Element types that caches have kernels for. */
+export const cachedTypes = ['f32', 'f16'] as const;
+export type CachedType = (typeof cachedTypes)[number];
 
 /** Whether a target computes with numbers as a property has them. */
 export type NumbersTest = (property: PropertyName, value: SheetValue) => boolean;
@@ -63,13 +66,14 @@ const schemeProperties = (part: ResolvedPart['part']): readonly PropertyName[] =
   return multiplies ? [own, 'precision.activations'] : [own];
 };
 
-/** Whether caches with kernels hold a type of elements. */
-export const isCached = (v: SheetValue | undefined): v is Extract<SheetValue, { kind: 'type' }> =>
-  v?.kind === 'type' && cachedTypes.includes(v.type);
+/** The type of elements where caches with kernels hold such. */
+export const cachedType = (v: SheetValue | undefined): CachedType | undefined =>
+  v?.kind === 'type' ? cachedTypes.find((t) => t === v.type) : undefined;
 
-export function effectsOf(sheets: ResolvedSheets): Effects {
+/** `otherwise`: what caches hold that no sheet speaks of. */
+export function effectsOf(sheets: ResolvedSheets, otherwise: CachedType = 'f32'): Effects {
   const stored = new Map<string, DType>();
-  const cached = new Map<string, DType>();
+  const cached = new Map<string, CachedType>();
   const by = {
     'precision.weights': new Map<string, QuantScheme>(),
     'precision.activations': new Map<string, QuantScheme | undefined>(),
@@ -80,9 +84,11 @@ export function effectsOf(sheets: ResolvedSheets): Effects {
     if (part.kind === 'weight' && weights?.kind === 'type') stored.set(part.path, weights.type);
     for (const name of ['precision.weights', 'precision.activations', 'precision.kv'] as const) {
       const value = settings.get(name)?.value;
-      const scheme = schemeProperties(part).includes(name) ? schemeOf(value) : undefined;
-      if (scheme && name === 'precision.kv' && isCached(value)) {
-        cached.set(part.path, value.type);
+      const has = schemeProperties(part).includes(name);
+      const scheme = has ? schemeOf(value) : undefined;
+      const type = has && name === 'precision.kv' ? cachedType(value) : undefined;
+      if (type !== undefined) {
+        if (type !== otherwise) cached.set(part.path, type);
         continue;
       }
       // Types of weights are stored as they are.
@@ -94,6 +100,7 @@ export function effectsOf(sheets: ResolvedSheets): Effects {
   return {
     stored,
     cached,
+    otherwise,
     weights: by['precision.weights'],
     activations: by['precision.activations'],
     kv: by['precision.kv'],

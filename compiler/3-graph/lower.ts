@@ -33,6 +33,7 @@ const noSchemes: Schemes = {
   activations: new Map(),
   kv: new Map(),
   cached: new Map(),
+  otherwise: 'f32',
 };
 
 /**
@@ -201,9 +202,10 @@ export function lowerModel(
 
   /** What goes into a cache, rounded to the cache's element type. */
   function asCached(e: OpExpr, x: ValueId, span: Span): ValueId {
-    const to = e.state === undefined ? undefined : schemes.cached.get(keeperOf(e.state));
-    if (!to || b.typeOf(x).dtype === 'i32') return x;
-    return present(b.op('cast', [x], { to }, span)[0]);
+    if (e.state === undefined || b.typeOf(x).dtype === 'i32') return x;
+    const keeper = keeperOf(e.state);
+    const to = schemes.cached.get(keeper) ?? (schemes.kv.has(keeper) ? 'f32' : schemes.otherwise);
+    return to === 'f32' ? x : present(b.op('cast', [x], { to }, span)[0]);
   }
 
   function through(x: ValueId, scheme: QuantScheme | undefined, span: Span): ValueId {

@@ -7,6 +7,7 @@ import { Failure, asDiagnosticsError } from '../base/failure.ts';
 import { locate } from '../base/locate.ts';
 import { renderAll } from '../base/render.ts';
 import { CographError } from '../../runtime/errors.ts';
+import { cachedTypes } from '../2-model/effects.ts';
 import { nativeVariants, variantName } from '../7-emit/native.ts';
 import { checkCommand } from './commands/check.ts';
 import { compileCommand } from './commands/compile.ts';
@@ -119,11 +120,18 @@ function withRunOptions(command: Command): Command {
         .default('auto'),
     )
     .option('--threads <n>', 'threads (default: all cores, at most 8)', whole)
+    .addOption(kvOption())
     .option(
       '--checkpoint <place>',
       'weights for a model.ts that names none: a folder or a GGUF file',
     );
 }
+
+const kvOption = (): Option =>
+  new Option(
+    '--kv <type>',
+    'elements of KV caches that no sheet speaks of (default: what the model says, else f32)',
+  ).choices(cachedTypes);
 
 const common = (command: Command): Command =>
   command
@@ -159,6 +167,7 @@ common(
     .addOption(new Option('--emit <stage>', 'print a stage instead').choices(stages))
     .option('--trace', 'tell each rewrite that fired, on standard error')
     .option('--max-step <tokens>', 'tokens of the largest step (default: 512)', whole)
+    .addOption(kvOption())
     .option(
       '--sheet <file>',
       'a file that exports more sheets; may be given several times',

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { present } from '../base/invariant.ts';
 import { TargetError } from '../base/failure.ts';
 import { compile, compileGraph } from '../compile.ts';
+import type { CachedType } from '../2-model/effects.ts';
 import { nativeVariants } from '../7-emit/native.ts';
 import type { BundleSource } from '../8-bundle/bundle.ts';
 import { type Checkpoint, readCompanion } from '../8-bundle/checkpoint.ts';
@@ -14,6 +15,7 @@ import { type LoadedModel, makeModel } from '../../runtime/model.ts';
 import { sizesOf } from '../../runtime/open.ts';
 import { type Tokenizer, makeTokenizer } from '../../runtime/tokenizer.ts';
 import type { Console } from './console.ts';
+import { UsageError } from './errors.ts';
 import { openNativeTools } from './native-tools.ts';
 import { nodeFiles } from './node-files.ts';
 import { openReference, readWeights } from './reference-device.ts';
@@ -22,6 +24,8 @@ import { version } from './version.ts';
 
 export interface OpenOptions extends LoadOptions {
   readonly checkpoint?: string;
+  /** What caches hold that no sheet speaks of. */
+  readonly kv?: CachedType;
 }
 
 export const targets = ['auto', 'native', 'wasm', 'reference'] as const;
@@ -50,9 +54,13 @@ export async function openModel(
         'a bundle holds no reference program: give the model file or the Hugging Face folder it was made of',
       );
     }
+    if (options.kv !== undefined) {
+      throw new UsageError('usage/kv', `${place} is a bundle: its cache is as it was compiled`);
+    }
     return loadWith(subject.place, options, console);
   }
-  const { bound, checkpoint } = subject;
+  const { checkpoint } = subject;
+  const bound = withCache(subject.bound, options.kv);
   if (target === 'reference') return interpreted(bound, checkpoint, options, console);
   const folder = await mkdtemp(join(tmpdir(), 'cograph-'));
   try {
@@ -74,6 +82,10 @@ export async function openModel(
     });
   }
 }
+
+/** The model with caches of these elements where no sheet speaks of them; as it is for undefined. */
+export const withCache = (bound: BoundModel, kv: CachedType | undefined): BoundModel =>
+  kv === undefined ? bound : { ...bound, kv }.with();
 
 /** What makes native code for this machine alone. Throws TargetError where tools are missing. */
 async function nativeHere(signal: AbortSignal | undefined): Promise<Partial<BundleSource>> {

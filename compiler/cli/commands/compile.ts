@@ -6,6 +6,7 @@ import {
   firstMachine,
   readTargets,
 } from '../../compile.ts';
+import type { CachedType } from '../../2-model/effects.ts';
 import type { LlvmVariant } from '../../7-emit/llvm.ts';
 import { readVariants } from '../../7-emit/native.ts';
 import { costOf } from '../../3-graph/cost.ts';
@@ -13,6 +14,7 @@ import { UsageError } from '../errors.ts';
 import { sizeText } from '../console.ts';
 import { openNativeTools } from '../native-tools.ts';
 import { nodeFiles } from '../node-files.ts';
+import { withCache } from '../open.ts';
 import {
   type StageName,
   isStage,
@@ -36,6 +38,7 @@ export interface CompileFlags {
   readonly trace?: boolean;
   readonly checkpoint?: string;
   readonly maxStep?: number;
+  readonly kv?: CachedType;
   /** Files with more sheets. */
   readonly sheet?: readonly string[];
 }
@@ -62,7 +65,8 @@ export async function compileCommand(
       `${place} is a bundle already: compile what it was made of`,
     );
   }
-  const { bound, checkpoint } = subject;
+  const { checkpoint } = subject;
+  const bound = withCache(subject.bound, flags.kv);
   const limits = flags.maxStep === undefined ? {} : { limits: { tokens: flags.maxStep } };
   const trace = flags.trace === true;
   const onRewrite = (...args: Parameters<typeof printRewrite>): void => {

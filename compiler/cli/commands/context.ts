@@ -1,3 +1,4 @@
+import type { CachedType } from '../../2-model/effects.ts';
 import type { Console } from '../console.ts';
 
 /** What every command gets beside its own arguments. */
@@ -15,6 +16,7 @@ export interface RunFlags {
   readonly threads?: number;
   readonly context?: number;
   readonly checkpoint?: string;
+  readonly kv?: CachedType;
 }
 
 export const runOptions = (flags: RunFlags, signal: AbortSignal) => ({
@@ -22,5 +24,6 @@ export const runOptions = (flags: RunFlags, signal: AbortSignal) => ({
   ...(flags.threads === undefined ? {} : { threads: flags.threads }),
   ...(flags.context === undefined ? {} : { context: flags.context }),
   ...(flags.checkpoint === undefined ? {} : { checkpoint: flags.checkpoint }),
+  ...(flags.kv === undefined ? {} : { kv: flags.kv }),
   signal,
 });
