@@ -17,7 +17,7 @@ import type { Builder } from './builder.ts';
 import { type CodeReading, readingOf } from './code-reading.ts';
 import type { Stmt } from './kernel.ts';
 import type { SimdMachine } from './machine.ts';
-import type { StagedCodes, SumWanted } from './staging.ts';
+import { type StagedCodes, type SumWanted, sumsOf } from './staging.ts';
 import { named, store } from './statements.ts';
 
 export const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
@@ -74,11 +74,13 @@ export function codesChunk(
     return ref;
   };
   const perBlock = (per: number): Expr => add(mul(at.block, int(g.block / per)), mul(at.chunk, int(at.size / per))); // prettier-ignore
-  const xWord = rows.map((row) => let_('xw', add(mul(row, int(x.perRow)), perBlock(4))));
+  const first = present(rows[0]);
+  const firstWord = let_('xw', add(mul(first, int(x.perRow)), perBlock(4)));
+  const xWord = rows.map((_, m) => add(firstWord, int(m * x.perRow)));
   const parts = at.size / part;
-  const sumsAt = rows.map((row) =>
-    let_('xs', add(mul(row, int((x.perRow * 4) / part)), perBlock(part))),
-  );
+  const sumsPerRow = (x.perRow * 4) / part;
+  const firstSum = let_('xs', add(mul(first, int(sumsPerRow)), perBlock(part)));
+  const sumsAt = rows.map((_, m) => add(firstSum, int(m * sumsPerRow)));
   const { variant } = reading;
   if (isPairs(variant)) pairSums(variant === 's16');
   else if (variant === 'i8i7' && machine.partSums) partSums();
@@ -222,22 +224,22 @@ export function codesChunk(
             )
           : undefined;
     return (m, total) => {
-      const xScale = splat(load(x.scales, scaleAt(present(rows[m]), i)), lanes);
+      const xScale = splat(load(x.scales, scaleAt(m, i)), lanes);
       const scaled = fma(cast(total, 'f32'), mul(factored, xScale), sum(s, m));
       if (!low) return void out.push(setSum(s, m, scaled));
-      const xSum = load(x.values(part), add(present(sumsAt[m]), int(i)));
+      const xSum = load(sumsOf(x, part), add(present(sumsAt[m]), int(i)));
       out.push(setSum(s, m, fma(low, splat(xSum, lanes), scaled)));
     };
   }
 
   function startOf(m: number, i: number): Expr {
     if (reading.offset === 0) return { ...int(0), lanes };
-    const sums = x.sums(part, reading.offset);
+    const sums = sumsOf(x, part, reading.offset);
     return splat(load(sums, add(present(sumsAt[m]), int(i)), 'i32'), lanes);
   }
 
-  function scaleAt(row: Expr, i: number): Expr {
-    const start = mul(row, int(x.scalesPerRow));
+  function scaleAt(m: number, i: number): Expr {
+    const start = add(mul(first, int(x.scalesPerRow)), int(m * x.scalesPerRow));
     if (x.scalesPerRow === 1) return start;
     const k = add(mul(at.block, int(g.block)), add(mul(at.chunk, int(at.size)), int(i * part)));
     return add(start, x.group % at.size === 0 || at.size % x.group === 0 ? groupOf(i) : div(k, int(x.group))); // prettier-ignore

@@ -126,18 +126,19 @@ function columns(
   };
 }
 
-/** Asks for the block that lies `ahead` bytes behind this one. */
+/** Asks for the same block of the next band, or for what lies `ahead` bytes behind this one. */
 function askAhead(
   { ahead }: SimdMachine,
-  { geometry: g, weight, rows }: BlockProduct,
+  { geometry: g, weight, rows, next, band }: BlockProduct,
   word: Expr,
 ): Stmt[] {
-  if (ahead === 0 || rows.length > 1) return [];
+  if (ahead === 0 || (rows.length > 1 && next === undefined)) return [];
+  const from = next === undefined ? add(word, int(ahead / 4)) : add(next, sub(word, band));
   const lines = Math.ceil(g.blockBytes / cacheLine);
   return Array.from({ length: lines }, (_, i) => ({
     kind: 'prefetch',
     tile: weight('u32'),
-    index: add(word, int((ahead + i * cacheLine) / 4)),
+    index: add(from, int((i * cacheLine) / 4)),
   }));
 }
 

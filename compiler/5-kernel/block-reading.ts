@@ -16,7 +16,9 @@ export interface BlockProduct {
   readonly weight: (dtype: DType) => string;
   /** Word (of 4 bytes) where the band begins. */
   readonly band: Expr;
-  /** For each token the element (floats) or the number (codes) of its row. */
+  /** Word where the band begins that comes after this one, if it lies elsewhere. */
+  readonly next?: Expr;
+  /** For each token the element (floats) or the number of its row (codes: the first and what follows it). */
   readonly rows: readonly Expr[];
   /** Where column c of token m goes: y[out(m) + c]. */
   readonly y: string;

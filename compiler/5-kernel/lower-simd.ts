@@ -5,7 +5,7 @@ import { lowerAttend } from './attend.ts';
 import { lowerMerge } from './attend-merge.ts';
 import { makeBuilder } from './builder.ts';
 import type { LowerContext, LoweredRegion } from './context.ts';
-import { lowerContract } from './contract.ts';
+import { lowerContract, stagedTokens } from './contract.ts';
 import type { Stmt } from './kernel.ts';
 import type { SimdMachine } from './machine.ts';
 import { lowerCopy, lowerRows } from './rows.ts';
@@ -21,7 +21,7 @@ export function lowerSimd(plan: Plan, region: Region, machine: SimdMachine): Low
       scalars: ['t', 'r', 'blocks'],
       body: [...builder.declarations(), ...body],
       scratchBytes: builder.scratchBytes(),
-      schedule: scheduleOf(region, machine),
+      schedule: scheduleOf(ctx, region),
       orderKept: true,
     },
     bindings: builder.bindings,
@@ -45,5 +45,7 @@ function bodyOf(ctx: LowerContext, region: Region): Stmt[] {
   }
 }
 
-const scheduleOf = (region: Region, { staged, together }: SimdMachine): Record<string, number> =>
-  region.kind === 'contract' ? { staged, together } : {};
+function scheduleOf(ctx: LowerContext, region: Region): Record<string, number> {
+  if (region.kind !== 'contract') return {};
+  return { staged: stagedTokens(ctx, region), together: ctx.machine.together };
+}

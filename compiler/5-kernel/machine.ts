@@ -37,6 +37,11 @@ export interface SimdMachine {
   readonly streams: 1 | 2 | 4;
   /** Tokens whose operands are laid out before the matrix is passed over. */
   readonly staged: number;
+  /**
+   * Bytes of what is laid out, and of products with it, up to which more tokens are where those that chose
+   * the same expert share a pass.
+   */
+  readonly stagedBytes: number;
 }
 
 /** The order of a reduction may depend on `workgroup`: targets of one machine agree in it. */
@@ -59,6 +64,7 @@ export const wasmMachine: SimdMachine = {
   ahead: 0,
   streams: 4,
   staged: 32,
+  stagedBytes: 3 << 19,
 };
 
 /** x86-64: AVX2 works in halves of these vectors. */
@@ -72,6 +78,7 @@ export const x86Machine: SimdMachine = {
   ahead: 1024,
   streams: 4,
   staged: 64,
+  stagedBytes: 3 << 19,
 };
 
 /** aarch64: four registers a vector. */
@@ -85,6 +92,7 @@ export const armMachine: SimdMachine = {
   ahead: 1024,
   streams: 4,
   staged: 64,
+  stagedBytes: 3 << 19,
 };
 
 /** GPUs within the limits that every WebGPU device has. */

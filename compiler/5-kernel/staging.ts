@@ -41,14 +41,30 @@ export interface StagedCodes {
   readonly scales: string;
   readonly group: number;
   readonly scalesPerRow: number;
-  /** Sums over each part of `part` elements: i32 codes times `factor`, or f32 values. */
-  sums(part: number, factor: number): string;
-  values(part: number): string;
+  readonly sums: readonly StagedSums[];
   /** Number of the row of the `local`-th token of the stage. */
   row(local: Expr, slot: Linear): Expr;
 }
 
 export type Staged = StagedFloats | StagedCodes;
+
+/** Tokens whose operands are laid out: those from `block` to `end`, at most `tokens`. */
+export interface StagedBlock {
+  readonly tokens: number;
+  readonly block: Expr;
+  readonly end: Expr;
+  readonly stages: ReadonlyMap<ValueId, Staged>;
+}
+
+/** Sums over parts of rows: i32 codes times a factor, or f32 values. */
+export interface StagedSums extends SumWanted {
+  readonly tile: string;
+  readonly perRow: number;
+}
+
+/** The tile of sums over parts of `part` elements; of values where no factor is given. */
+export const sumsOf = (x: StagedCodes, part: number, factor?: number): string =>
+  present(x.sums.find((s) => s.part === part && s.factor === factor)).tile;
 
 /** What products want of an operand: sums of its codes over parts of k. */
 export interface SumWanted {
@@ -62,10 +78,18 @@ export interface StageRequest {
   readonly contraction: Contraction;
   /** k is filled up with zeros to a multiple of it. */
   readonly multiple: number;
+  /** Whether codes are made of it. */
+  readonly codes: boolean;
   readonly sums: readonly SumWanted[];
   /** Whether codes are wanted as pairs of 16 bits too. */
   readonly pairs: boolean;
+  /** Tokens that are laid out at a time, at most. */
+  readonly tokens: number;
 }
+
+/** Bytes of a row of codes or floats, sums left out. */
+export const bytesOfRow = ({ contraction, codes, pairs }: Omit<StageRequest, 'tokens'>): number =>
+  contraction.k * (codes ? (pairs ? 3 : 1) : 4);
 
 /** x as it lies in memory, if it does and only its shape differs. */
 export function directStage(ctx: LowerContext, x: ValueId, k: number): StagedFloats | undefined {
@@ -91,16 +115,16 @@ export function directStage(ctx: LowerContext, x: ValueId, k: number): StagedFlo
 /** Statements that compute x row by row into scratch, k padded with zeros; `rows` of them are kept. */
 export function floatStage(
   ctx: LowerContext,
-  { x, contraction: c, multiple }: StageRequest,
+  { x, contraction: c, multiple, tokens }: StageRequest,
   block: Expr,
   end: Expr,
   out: Stmt[],
 ): StagedFloats {
-  const { builder: b, machine } = ctx;
+  const { builder: b } = ctx;
   const padded = Math.ceil(c.k / multiple) * multiple;
   const slots = c.xSlots ? present(c.slots) : 1;
   const width = slots * padded;
-  const tile = b.scratch('staged', machine.staged * width);
+  const tile = b.scratch('staged', tokens * width);
   const token = b.fresh('token');
   const local = named(b.fresh('local'), mul(sub(variable(token), block), int(width)));
   const body = rowInto(ctx, x, c, padded, token, tile, local.ref);
@@ -171,14 +195,14 @@ export function codeStage(
   end: Expr,
   out: Stmt[],
 ): StagedCodes {
-  const { builder: b, plan, machine } = ctx;
+  const { builder: b, plan } = ctx;
   const { contraction: c } = request;
   const { from, activation } = present(quantisedFrom(plan, request.x));
   const slots = c.xSlots ? present(c.slots) : 1;
   const padded = Math.ceil(c.k / request.multiple) * request.multiple;
   const group = activation.group === 0 ? padded : activation.group;
   invariant(padded % group === 0, 'groups fill a row');
-  const rows = machine.staged * slots;
+  const rows = request.tokens * slots;
   const bytes = b.scratch('codes', rows * padded, 'i8');
   const words = b.view(bytes, 'u32');
   const pairs = request.pairs ? b.scratch('pairs', (rows * padded) / 2, 'u32') : undefined;
@@ -221,8 +245,6 @@ export function codeStage(
       ...(slots === 1 ? inner : [loop(s, 0, slots, inner)]),
     ]),
   );
-  const tileOf = (part: number, factor: number | undefined): string =>
-    present(sums.find((x) => x.part === part && x.factor === factor)).tile;
   return {
     kind: 'codes',
     words,
@@ -231,8 +253,7 @@ export function codeStage(
     scales,
     group,
     scalesPerRow,
-    sums: (part, factor) => tileOf(part, factor),
-    values: (part) => tileOf(part, undefined),
+    sums,
     row: (localRow, slotIndex) => add(mul(localRow, int(slots)), indexExpr(slotIndex)),
   };
 }
@@ -250,7 +271,7 @@ interface RowOfCodes {
   readonly words: string;
   readonly pairs: string | undefined;
   readonly scales: string;
-  readonly sums: readonly (SumWanted & { readonly tile: string; readonly perRow: number })[];
+  readonly sums: readonly StagedSums[];
 }
 
 function quantiseRow(ctx: LowerContext, { largest }: Activation, r: RowOfCodes): Stmt[] {

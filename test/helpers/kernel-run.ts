@@ -17,9 +17,8 @@ import { readCheckpoint } from '../../compiler/8-bundle/checkpoint.ts';
 import { readManifest } from '../../runtime/validate.ts';
 import { bundleOf } from './models.ts';
 
-/** Tokens that `runKernels` runs. */
+/** Tokens that `runKernels` runs unless it is told otherwise. */
 export const tokens = 6;
-const limits = { tokens, rows: tokens };
 
 /** Runs one step of a program over its memory. */
 export type StepRunner = (
@@ -44,18 +43,22 @@ export async function runKernels(
   change: (p: Program) => Program = (p) => p,
   run: StepRunner = interpreted,
   machine: Machine = wasmMachine,
-  steps: readonly number[] = [4, 2],
+  steps: readonly number[] = [4, tokens - 4],
 ): Promise<Float32Array[]> {
+  const total = steps.reduce((a, b) => a + b, 0);
+  const limits = { tokens: total, rows: total };
   const bundle = await (bundles.get(bound) ?? bundleOf(bound, folder, limits));
   bundles.set(bound, Promise.resolve(bundle));
   const manifest = readManifest(readFileSync(join(bundle, 'manifest.json'), 'utf8'));
   const checkpoint = await readCheckpoint(nodeFiles, folder);
   const program = change(compileProgram(bound, checkpoint, { limits, machine }).program);
   const { arenaBytes, weightBytes, stateBytesPerSlot } = program.memory;
-  const slots = 2 * blockEntries;
+  const blocks = Math.ceil(total / blockEntries);
+  // The first block of the cache is nobody's.
+  const slots = (1 + blocks) * blockEntries;
   const align = (n: number): number => Math.ceil(n / 64) * 64;
-  const stepBytes = 64 * 8;
-  const arena = stepBytes;
+  const fieldBytes = align(4 * Math.max(total, blocks));
+  const arena = 8 * fieldBytes;
   const state = align(arena + arenaBytes);
   const weights = align(state + stateBytesPerSlot * slots);
   const keys = weights + manifest.weights.bytes;
@@ -66,14 +69,14 @@ export async function runKernels(
   if (weightBytes > manifest.weights.bytes) throw new Error('weights of the bundle are cut off');
   const view = new DataView(bytes.buffer);
   const fields = ['ids', 'sequence', 'position', 'slot', 'length', 'rows', 'table'];
-  const step = new Map(fields.map((f, i) => [f, { address: i * 64, bytes: 64 }]));
+  const step = new Map(fields.map((f, i) => [f, { address: i * fieldBytes, bytes: fieldBytes }]));
   step.set('keys', { address: keys, bytes: slots * 4 });
   const out: Float32Array[] = [];
   const put = (field: string, i: number, v: number): void =>
     view.setInt32((step.get(field)?.address ?? 0) + 4 * i, v, true);
   let done = 0;
   for (const count of steps) {
-    put('table', 0, 1); // the first block is the second one of the cache
+    for (let i = 0; i < blocks; i++) put('table', i, 1 + i);
     for (let i = 0; i < count; i++) {
       const position = done + i;
       put('ids', i, prompt[position] ?? 0);
@@ -85,7 +88,7 @@ export async function runKernels(
       put('keys', blockEntries + position, position);
     }
     const m = { memory: view, arena, weights, state, step, slots };
-    const sizes = { t: count, r: count, blocks: 1, threads: 3 };
+    const sizes = { t: count, r: count, blocks, threads: 3 };
     await run(program, m, sizes);
     const { offset, width, rowBytes } = program.output;
     for (let i = 0; i < count; i++) {
