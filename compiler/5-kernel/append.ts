@@ -9,7 +9,6 @@ import { codesBelow, quantisedFrom } from './activation.ts';
 import { type Frame, columnsOf, element, typeOf } from './frame.ts';
 import type { Stmt } from './kernel.ts';
 import { type Linear, indexExpr, loopIndex } from './linear.ts';
-import { reduceLoop, storeLoops } from './loops.ts';
 import type { Share } from './nodes.ts';
 import {
   type StateTile,
@@ -33,7 +32,7 @@ export function emitAppend(frame: Frame, facts: NodeFacts, share: (v: ValueId) =
   const before = [slot.stmt, base.stmt];
   if (tile.codes) return [...before, ...codesOfHeads(frame, source, tile, row, slot.ref, base.ref)];
   const own = share(source);
-  const stores = storeLoops(builder, own.axes, (index) => {
+  const stores = builder.loops.store(builder, own.axes, (index) => {
     const columns = own.columns(index);
     return {
       tile: tile.tile,
@@ -67,12 +66,12 @@ function codesOfHeads(
   const h = b.fresh('h');
   const head = loopIndex(h, tile.heads);
   const at = (i: Linear): readonly Linear[] => (row.length === 1 ? [i] : [head, i]);
-  const most = reduceLoop(b, maximum, tile.width, (i) =>
+  const most = b.loops.reduce(b, maximum, tile.width, (i) =>
     unary('abs', elementOf(frame, from, at(i))),
   );
   const quantised = codesBelow(b, most.result, largest);
   const scaleAt = add(slotStart(scales, slot), mul(indexExpr(head), int(blockEntries)));
-  const codes = storeLoops(b, [{ hint: 'i', extent: tile.width }], ([i]) => {
+  const codes = b.loops.store(b, [{ hint: 'i', extent: tile.width }], ([i]) => {
     const columns = at(present(i));
     return {
       tile: tile.tile,
@@ -83,7 +82,7 @@ function codesOfHeads(
   const body = [
     ...most.stmts,
     ...quantised.stmts,
-    store(scales.tile, scaleAt, quantised.scale),
+    ...b.loops.once([store(scales.tile, scaleAt, quantised.scale)]),
     ...codes,
   ];
   return tile.heads === 1 ? body : [loop(h, 0, tile.heads, body)];

@@ -13,7 +13,6 @@ import type { LowerContext } from './context.ts';
 import { columnsOf } from './frame.ts';
 import type { Stmt } from './kernel.ts';
 import { indexExpr, loopIndex } from './linear.ts';
-import { storeLoops } from './loops.ts';
 import { maskReach, seesItself } from './mask.ts';
 import { pairValue } from './pairs.ts';
 import { loop, named, store, when } from './statements.ts';
@@ -79,7 +78,7 @@ export function begin(b: Builder, into: Softmax, sink: Expr | undefined): Stmt[]
   return [
     store(into.m.tile, into.m.index, sink ?? num(-Infinity)),
     store(into.l.tile, into.l.index, num(sink ? 1 : 0)),
-    ...storeLoops(b, [{ hint: 'i', extent: into.width }], ([i]) => ({
+    ...b.loops.store(b, [{ hint: 'i', extent: into.width }], ([i]) => ({
       tile: into.o.tile,
       index: add(into.o.index, indexExpr(present(i))),
       value: num(0),
@@ -105,7 +104,7 @@ export function combine(
       pl.stmt,
       m.stmt,
       l.stmt,
-      ...storeLoops(b, [{ hint: 'i', extent: into.width }], ([i]) => {
+      ...b.loops.store(b, [{ hint: 'i', extent: into.width }], ([i]) => {
         const at = indexExpr(present(i));
         const own = load(into.o.tile, add(into.o.index, at));
         const other = load(part.o.tile, add(part.o.index, at));
@@ -127,7 +126,7 @@ export function finish(b: Builder, lowered: Attend, from: Softmax, out: Softmax[
   const inverse = named(b.fresh('inverse'), seen);
   return [
     inverse.stmt,
-    ...storeLoops(b, [{ hint: 'i', extent: from.width }], ([i]) => {
+    ...b.loops.store(b, [{ hint: 'i', extent: from.width }], ([i]) => {
       const at = indexExpr(present(i));
       const value = mul(load(from.o.tile, add(from.o.index, at)), inverse.ref);
       return { tile: out.tile, index: add(out.index, at), value };

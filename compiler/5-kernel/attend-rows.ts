@@ -8,7 +8,6 @@ import { type Attention, type Panels, keysAtOnce, range } from './attend-state.t
 import type { LowerContext } from './context.ts';
 import type { Stmt } from './kernel.ts';
 import { indexExpr } from './linear.ts';
-import { storeLoops } from './loops.ts';
 import { loop, named, store, when } from './statements.ts';
 
 /** The tile at hand: rows are its tokens and, for each, the query heads of the key head. */
@@ -161,7 +160,7 @@ export function enter(t: Tile, r: Rows, panel: Expr): Stmt[] {
 export function clearPart(t: Tile, { panels }: Rows, panel: Expr): Stmt[] {
   const { builder: b, values } = t.attention;
   const zeros = (tile: string, size: number): Stmt[] =>
-    storeLoops(b, [{ hint: 'i', extent: size }], ([i]) => ({
+    b.loops.store(b, [{ hint: 'i', extent: size }], ([i]) => ({
       tile,
       index: add(mul(panel, int(size)), i ? indexExpr(i) : int(0)),
       value: num(0),
@@ -207,7 +206,7 @@ export function leavePart(t: Tile, r: Rows, panel: Expr, parts: string, number: 
       when(compare('lt', row, t.rows), [
         ...stmts,
         at.stmt,
-        ...storeLoops(b, [{ hint: 'i', extent: values.width }], ([i]) => {
+        ...b.loops.store(b, [{ hint: 'i', extent: values.width }], ([i]) => {
           const element = i ? indexExpr(i) : int(0);
           return {
             tile: parts,

@@ -1,12 +1,12 @@
-/** Loop nests over the columns of a row: four lanes at a time where accesses allow, then the rest. */
-import { present } from '../base/invariant.ts';
+/**
+ * Loops over the columns of a row, of which each machine class has its own way: a thread does them in
+ * lanes, the threads of a workgroup share them.
+ */
+import type { Expr } from '../scalar/expr.ts';
 import type { Monoid } from '../scalar/monoid.ts';
-import { type Expr, arithmetic, int, num, splat, variable } from '../scalar/expr.ts';
 import type { Builder } from './builder.ts';
-import type { Stmt } from './kernel.ts';
-import { type Linear, constantIndex, loopIndex } from './linear.ts';
-import { letStmt, loop, readRegister, registers, store } from './statements.ts';
-import { reduceLanes, simdLanes, strideOf, vectorize } from './vectorize.ts';
+import type { Binding, Stmt } from './kernel.ts';
+import type { Linear } from './linear.ts';
 
 /** An axis to loop over: `count` iterations, of which at most `extent`. */
 export interface LoopAxis {
@@ -24,126 +24,59 @@ export interface Target {
   readonly value: Expr;
 }
 
-/** Stores `at(index)` for every index of `axes`; the last axis runs in lanes where it can. */
-export function storeLoops(
-  b: Builder,
-  axes: readonly LoopAxis[],
-  at: (index: readonly Linear[]) => Target,
-): Stmt[] {
-  const names = axes.map((a) => b.fresh(a.hint));
-  const index = axes.map((a, i) =>
-    a.extent === 1 && !a.from ? constantIndex(0) : loopIndex(present(names[i]), a.extent),
-  );
-  const { tile, index: to, value } = at(index);
-  const last = axes.at(-1);
-  const inner =
-    last === undefined
-      ? [store(tile, to, value)]
-      : innerLoop(b, present(names.at(-1)), last, { tile, index: to, value });
-  return axes
-    .slice(0, -1)
-    .reduceRight<Stmt[]>((body, a, i) => outerLoop(present(names[i]), a, body), inner);
+/** Where a reduction goes, and what is reduced over k = 0 .. extent-1. */
+export interface ReducedElement {
+  readonly tile: string;
+  readonly index: Expr;
+  readonly monoid: Monoid;
+  readonly extent: number;
+  body(k: Linear): Expr;
 }
 
-function outerLoop(name: string, axis: LoopAxis, body: Stmt[]): Stmt[] {
-  if (axis.extent === 1 && !axis.from) return body;
-  return [loop(name, axis.from ?? 0, axis.count ?? axis.extent, body)];
+/** The largest elements of an axis, for each index of the axes before it. */
+export interface TopRequest {
+  readonly count: number;
+  readonly extent: number;
+  readonly outer: readonly LoopAxis[];
+  source(group: readonly Linear[], position: Linear): Expr;
+  /** Where value and position number c of the largest go. */
+  value(group: readonly Linear[], c: Linear): { readonly tile: string; readonly index: Expr };
+  position(group: readonly Linear[], c: Linear): { readonly tile: string; readonly index: Expr };
 }
 
-function innerLoop(b: Builder, name: string, axis: LoopAxis, t: Target): Stmt[] {
-  const scalar = [store(t.tile, t.index, t.value)];
-  const from = axis.from ?? 0;
-  if (axis.extent === 1 && from === 0) return scalar;
-  const wide =
-    axis.extent - from >= simdLanes && strideOf(t.index, name) === 1
-      ? vectorize(t.value, name, b.fresh)
-      : undefined;
-  if (!wide) return [loop(name, from, axis.count ?? axis.extent, scalar)];
-  const hoisted = wide.hoisted.map((h) => letStmt(h.name, h.value));
-  const vector = [store(t.tile, t.index, wide.value)];
-  return [...hoisted, ...split(name, axis, vector, scalar)];
-}
-
-/** Full vectors, then single elements. */
-function split(name: string, axis: LoopAxis, vector: Stmt[], scalar: Stmt[]): Stmt[] {
-  const from = axis.from ?? 0;
-  if (axis.count) {
-    const full = arithmetic('and', axis.count, int(-simdLanes));
-    return [
-      loop(name, from, full, vector, 'vector', simdLanes),
-      loop(name, full, axis.count, scalar),
-    ];
-  }
-  const full = from + Math.floor((axis.extent - from) / simdLanes) * simdLanes;
-  const head = loop(name, from, full, vector, 'vector', simdLanes);
-  return full === axis.extent ? [head] : [head, loop(name, full, axis.extent, scalar)];
-}
-
-/**
- * The reduction of `body(k)` over k = 0 .. extent-1 as statements and the result. With one component
- * of state and accesses in step, four partial results run in lanes and are combined at the end: an
- * order that depends on the extent alone.
- */
-export function reduceLoop(
-  b: Builder,
-  monoid: Monoid,
-  extent: number,
-  body: (k: Linear) => Expr,
-): { readonly stmts: readonly Stmt[]; readonly result: Expr } {
-  const name = b.fresh('k');
-  const scalarBody = body(extent === 1 ? constantIndex(0) : loopIndex(name, extent));
-  const [component] = monoid.state;
-  const single = monoid.state.length === 1 && component ? component : undefined;
-  const wide = single && extent >= simdLanes ? vectorize(scalarBody, name, b.fresh) : undefined;
-  if (!single || !wide) return serialReduce(b, monoid, name, extent, scalarBody);
-  const lanes = b.fresh('lanes');
-  const acc = readRegister(lanes, 0, simdLanes, single.dtype);
-  const merge = (x: Expr, y: Expr): Expr => present(monoid.combine([x], [y])[0]);
-  const full = Math.floor(extent / simdLanes) * simdLanes;
-  const head: Stmt[] = [
-    ...wide.hoisted.map((h) => letStmt(h.name, h.value)),
-    registers(lanes, 1, simdLanes),
-    store(lanes, 0, splat(num(single.identity, single.dtype), simdLanes)),
-    loop(name, 0, full, [store(lanes, 0, merge(acc, wide.value))], 'vector', simdLanes),
-  ];
-  const total = b.fresh('total');
-  const sum = readRegister(total, 0, 1, single.dtype);
-  const tail: Stmt[] = [
-    registers(total, 1, 1),
-    store(total, 0, reduceLanes(acc, merge)),
-    ...(full === extent
-      ? []
-      : [loop(name, full, extent, [store(total, 0, merge(sum, scalarBody))])]),
-  ];
-  return { stmts: [...head, ...tail], result: monoid.finish([sum]) };
-}
-
-/** One element after the other; a second component of state receives the index. */
-function serialReduce(
-  b: Builder,
-  monoid: Monoid,
-  name: string,
-  extent: number,
-  body: Expr,
-): { readonly stmts: readonly Stmt[]; readonly result: Expr } {
-  const parts = monoid.state.map((c) => ({ ...c, register: b.fresh(c.name) }));
-  const state = parts.map((p) => readRegister(p.register, 0, 1, p.dtype));
-  const lifted = [body, variable(name)].slice(0, parts.length);
-  const merged = monoid.combine(state, lifted);
-  const held = merged.map((value, i) => ({
-    name: b.fresh('next'),
-    value,
-    part: present(parts[i]),
-  }));
-  const stmts: Stmt[] = [
-    ...parts.flatMap((p) => [
-      registers(p.register, 1, 1, p.dtype === 'i32' ? 'i32' : 'f32'),
-      store(p.register, 0, num(p.identity, p.dtype)),
-    ]),
-    loop(name, 0, extent, [
-      ...held.map((h) => letStmt(h.name, h.value)),
-      ...held.map((h) => store(h.part.register, 0, variable(h.name, h.part.dtype))),
-    ]),
-  ];
-  return { stmts, result: monoid.finish(state) };
+export interface LoopStrategy {
+  /** What the loop over the rows of a region is bound to. */
+  readonly rows: Binding;
+  /** Stores `at(index)` for every index of `axes`. */
+  store(b: Builder, axes: readonly LoopAxis[], at: (index: readonly Linear[]) => Target): Stmt[];
+  /** The same for parts of the last axis that have an expression each. */
+  storePieces(
+    b: Builder,
+    pieces: readonly {
+      readonly axes: readonly LoopAxis[];
+      at(index: readonly Linear[]): Target;
+    }[],
+  ): Stmt[];
+  /** The reduction of `body(k)` over k = 0 .. extent-1, whose result whoever runs may read. */
+  reduce(
+    b: Builder,
+    monoid: Monoid,
+    extent: number,
+    body: (k: Linear) => Expr,
+  ): { readonly stmts: readonly Stmt[]; readonly result: Expr };
+  /** Stores a reduction for each index of `axes`. */
+  reduceEach(
+    b: Builder,
+    axes: readonly LoopAxis[],
+    at: (index: readonly Linear[]) => ReducedElement,
+  ): Stmt[];
+  /**
+   * The largest elements and their positions, ties to the lower position; where there are fewer above
+   * -Infinity than asked for, -Infinity and 0.
+   */
+  top(b: Builder, request: TopRequest): Stmt[];
+  /** Statements whose stores are to be done once, not by everyone who works on the row. */
+  once(stmts: readonly Stmt[]): readonly Stmt[];
+  /** Who reads after it sees what all who work on the row have stored. */
+  settle(): readonly Stmt[];
 }

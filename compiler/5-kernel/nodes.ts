@@ -4,7 +4,7 @@ import type { Loops } from '../ops/op.ts';
 import type { ValueId } from '../3-graph/graph.ts';
 import { heldAs, rowAxisOf, sizeOf } from '../4-partition/classify.ts';
 import type { NodeFacts } from '../4-partition/plan.ts';
-import { type Expr, compare, int, load, num, select, variable } from '../scalar/expr.ts';
+import { type Expr, int, variable } from '../scalar/expr.ts';
 import { children } from '../scalar/walk.ts';
 import {
   type Frame,
@@ -19,8 +19,8 @@ import {
 import { emitAppend } from './append.ts';
 import { type Stmt, scalarOf } from './kernel.ts';
 import { type Linear, addIndex, constantIndex, flatten, indexExpr, scaleIndex } from './linear.ts';
-import { type LoopAxis, reduceLoop, storeLoops } from './loops.ts';
-import { loop, named, readRegister, registers, store, when } from './statements.ts';
+import type { LoopAxis, Target, TopRequest } from './loops.ts';
+import { named } from './statements.ts';
 
 /**
  * The part of a value's columns that is computed at a time: how to loop over it, and where its
@@ -85,29 +85,52 @@ function emitLoops(ctx: NodeContext, facts: NodeFacts, v: ValueId, loops: Loops)
   const share = ctx.share(v);
   const kept = ctx.stores.has(v);
   if (!kept && !loops.reduce && isInline(ctx, facts, v, loops, share)) return [];
+  // What is too wide to be held is computed again by each of its readers.
+  if (!kept && !loops.reduce && !ctx.frame.builder.fits(4 * share.size)) return [];
   if (!kept && share.size === 1) return emitScalar(ctx, facts, v, loops, share);
   const target = kept ? storeTarget(ctx, v) : scratchTarget(ctx, v, share);
-  if (loops.reduce) return reduceInto(ctx, facts, v, loops, share, target);
+  const { builder } = ctx.frame;
+  const stmts = loops.reduce
+    ? reduceInto(ctx, facts, v, loops, share, target)
+    : builder.loops.storePieces(builder, piecesOf(ctx, facts, v, loops, share, target));
+  return [...stmts, ...settled(ctx, v)];
+}
+
+/** What is stored is there for nodes that read it here. */
+const settled = (ctx: NodeContext, v: ValueId): readonly Stmt[] =>
+  !ctx.stores.has(v) || ctx.nodes.some((n) => n.node.inputs.includes(v))
+    ? ctx.frame.builder.loops.settle()
+    : [];
+
+function piecesOf(
+  ctx: NodeContext,
+  facts: NodeFacts,
+  v: ValueId,
+  loops: Loops,
+  share: Share,
+  target: Place,
+): { readonly axes: readonly LoopAxis[]; at(index: readonly Linear[]): Target }[] {
   let from = 0;
-  return loops.pieces.flatMap((piece, p) => {
+  return loops.pieces.map((piece, p) => {
     const until = sizeOf(piece.until);
+    const start = from;
     const axes = share.axes.map((a, i): LoopAxis => {
       if (loops.pieces.length === 1 || i !== share.axes.length - 1) return a;
-      return { ...a, extent: until, from };
+      return { ...a, extent: until, from: start };
     });
     from = until;
     invariant(loops.pieces.length === 1 || !axes.at(-1)?.count, `piece ${p} of a partial unit`);
-    return storeLoops(ctx.frame.builder, axes, (index) => {
-      const columns = share.columns(index);
-      const value = pieceAt(
-        ctx.frame,
-        facts,
-        piece,
-        withRow(ctx.frame, v, columns),
-        constantIndex(0),
-      );
-      return { ...target(columns), value };
-    });
+    return {
+      axes,
+      at(index): Target {
+        const columns = share.columns(index);
+        const at = withRow(ctx.frame, v, columns);
+        return {
+          ...target(columns),
+          value: pieceAt(ctx.frame, facts, piece, at, constantIndex(0)),
+        };
+      },
+    };
   });
 }
 
@@ -138,7 +161,8 @@ function reduced(
     return { stmts: [], result: bodyAt(ctx.frame, facts, loops, index, constantIndex(0)) };
   }
   const { monoid, extent } = loops.reduce;
-  return reduceLoop(ctx.frame.builder, monoid, sizeOf(extent), (k) =>
+  const { builder } = ctx.frame;
+  return builder.loops.reduce(builder, monoid, sizeOf(extent), (k) =>
     bodyAt(ctx.frame, facts, loops, index, k),
   );
 }
@@ -156,16 +180,17 @@ function reduceInto(
   const overColumns = sumOverEarlierAxis(ctx, facts, v, loops, share, target);
   if (overColumns) return overColumns;
   const { builder } = ctx.frame;
-  const names = share.axes.map((a) => builder.fresh(a.hint));
-  const index = share.axes.map((a, i) => loopVariable(present(names[i]), a));
-  const columns = share.columns(index);
-  const { stmts, result } = reduced(ctx, facts, loops, withRow(ctx.frame, v, columns));
-  const to = target(columns);
-  return share.axes.reduceRight<Stmt[]>(
-    (body, a, i) =>
-      a.extent === 1 ? body : [loop(present(names[i]), 0, a.count ?? a.extent, body)],
-    [...stmts, store(to.tile, to.index, result)],
-  );
+  const { monoid, extent } = present(loops.reduce);
+  return builder.loops.reduceEach(builder, share.axes, (index) => {
+    const columns = share.columns(index);
+    const at = withRow(ctx.frame, v, columns);
+    return {
+      ...target(columns),
+      monoid,
+      extent: sizeOf(extent),
+      body: (k) => bodyAt(ctx.frame, facts, loops, at, k),
+    };
+  });
 }
 
 /**
@@ -184,7 +209,8 @@ function sumOverEarlierAxis(
   const last = share.axes.at(-1);
   if (monoid.state.length !== 1 || !last || last.extent < 4 || sizeOf(extent) > 64)
     return undefined;
-  return storeLoops(ctx.frame.builder, share.axes, (index) => {
+  const { builder } = ctx.frame;
+  return builder.loops.store(builder, share.axes, (index) => {
     const columns = share.columns(index);
     const at = (k: number): Expr =>
       bodyAt(ctx.frame, facts, loops, withRow(ctx.frame, v, columns), constantIndex(k));
@@ -195,11 +221,6 @@ function sumOverEarlierAxis(
     return { ...target(columns), value: monoid.finish([total]) };
   });
 }
-
-const loopVariable = (name: string, a: LoopAxis): Linear =>
-  a.extent === 1
-    ? constantIndex(0)
-    : { constant: 0, terms: [{ key: name, atom: variable(name), extent: a.extent, factor: 1 }] };
 
 function storeTarget(ctx: NodeContext, v: ValueId): Place {
   const { frame } = ctx;
@@ -263,10 +284,12 @@ const isCostly = (e: Expr): boolean => costly.has(e.op) || children(e).some(isCo
 function emitCopy(ctx: NodeContext, v: ValueId): Stmt[] {
   const share = ctx.share(v);
   const target = storeTarget(ctx, v);
-  return storeLoops(ctx.frame.builder, share.axes, (index) => {
+  const { builder } = ctx.frame;
+  const stmts = builder.loops.store(builder, share.axes, (index) => {
     const columns = share.columns(index);
     return { ...target(columns), value: sourceOf(ctx, v, columns) };
   });
+  return [...stmts, ...settled(ctx, v)];
 }
 
 /** The element of a view, read from its operand: the view's own place is being written. */
@@ -277,10 +300,7 @@ function sourceOf(ctx: NodeContext, v: ValueId, columns: readonly Linear[]): Exp
   return element(frame, v, withRow(frame, v, columns));
 }
 
-/**
- * The `count` largest along the last axis with their positions, by insertion; an element moves in front of
- * smaller ones only, so equal ones keep the order of their positions.
- */
+/** The `count` largest along the last axis with their positions. */
 function emitTop(ctx: NodeContext, facts: NodeFacts, count: number): Stmt[] {
   const { frame } = ctx;
   const { builder } = frame;
@@ -292,72 +312,16 @@ function emitTop(ctx: NodeContext, facts: NodeFacts, count: number): Stmt[] {
   const places = [values, ids].map((v) =>
     ctx.stores.has(v) ? storeTarget(ctx, v) : scratchTarget(ctx, v, ctx.share(v)),
   );
-  const outer = sizes.slice(0, -1).map((size): LoopAxis => ({ hint: 'g', extent: size }));
-  const groups = outer.map((a) => builder.fresh(a.hint));
-  const group = outer.map((a, i) => loopVariable(present(groups[i]), a));
-  const at = (which: number, c: Linear) => {
-    const place = present(places[which])([...group, c]);
-    return { place, value: load(place.tile, place.index, which === 0 ? 'f32' : 'i32') };
+  const request: TopRequest = {
+    count,
+    extent,
+    outer: sizes.slice(0, -1).map((size): LoopAxis => ({ hint: 'g', extent: size })),
+    source: (group, position) =>
+      element(frame, source, withRow(frame, source, [...group, position])),
+    value: (group, c) => present(places[0])([...group, c]),
+    position: (group, c) => present(places[1])([...group, c]),
   };
-  const [e, c] = [builder.fresh('e'), builder.fresh('c')];
-  const slot = loopVariable(c, { hint: 'c', extent: count });
-  const [held, heldId, moved] = ['value', 'index', 'moved'].map((n) => builder.fresh(n));
-  invariant(held && heldId && moved, 'names');
-  const value = readRegister(held, 0, 1);
-  const index = readRegister(heldId, 0, 1, 'i32');
-  const [sv, si] = [at(0, slot), at(1, slot)];
-  const wasValue = named(builder.fresh('was'), sv.value);
-  const wasId = named(builder.fresh('was'), si.value);
-  const take = named(
-    builder.fresh('take'),
-    compare(
-      'ne',
-      {
-        op: 'or',
-        a: readRegister(moved, 0, 1, 'i32'),
-        b: select(compare('gt', value, wasValue.ref), int(1), int(0)),
-        dtype: 'i32',
-        lanes: 1,
-      },
-      int(0),
-    ),
-  );
-  const fill = (n: Linear): Stmt[] => [
-    store(at(0, n).place.tile, at(0, n).place.index, num(-Infinity)),
-    store(at(1, n).place.tile, at(1, n).place.index, int(0)),
-  ];
-  const insert: Stmt[] = [
-    wasValue.stmt,
-    wasId.stmt,
-    take.stmt,
-    when(take.ref, [
-      store(sv.place.tile, sv.place.index, value),
-      store(si.place.tile, si.place.index, index),
-      store(held, 0, wasValue.ref),
-      store(heldId, 0, wasId.ref),
-      store(moved, 0, int(1)),
-    ]),
-  ];
-  const each = (body: Stmt[]): Stmt[] => (count === 1 ? body : [loop(c, 0, count, body)]);
-  const position = loopVariable(e, { hint: 'e', extent });
-  const body = [
-    ...each(fill(slot)),
-    loop(e, 0, extent, [
-      store(held, 0, element(frame, source, withRow(frame, source, [...group, position]))),
-      store(heldId, 0, variable(e)),
-      store(moved, 0, int(0)),
-      ...each(insert),
-    ]),
-  ];
-  return [
-    registers(held, 1, 1),
-    registers(heldId, 1, 1, 'i32'),
-    registers(moved, 1, 1, 'i32'),
-    ...outer.reduceRight<Stmt[]>(
-      (inner, a, i) => (a.extent === 1 ? inner : [loop(present(groups[i]), 0, a.extent, inner)]),
-      body,
-    ),
-  ];
+  return [...builder.loops.top(builder, request), ...builder.loops.settle()];
 }
 
 /** Statements for all nodes, in order. */

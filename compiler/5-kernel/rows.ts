@@ -1,12 +1,11 @@
-/** Row-wise regions: each row (token) is worked on by one thread, its columns in lanes. */
+/** Row-wise regions: each row (token) is worked on by one thread, or one workgroup. */
 import { present } from '../base/invariant.ts';
 import type { ValueId } from '../3-graph/graph.ts';
 import type { NodeFacts, Plan, Region } from '../4-partition/plan.ts';
 import { indexExpr, addIndex, flatten, loopIndex, scaleIndex } from './linear.ts';
-import type { LowerContext } from './context.ts';
+import type { Builder } from './builder.ts';
 import { type Frame, columnsOf, element, rowCount } from './frame.ts';
 import type { Stmt } from './kernel.ts';
-import { storeLoops } from './loops.ts';
 import { emitNodes, wholeShare } from './nodes.ts';
 import { loop } from './statements.ts';
 
@@ -33,7 +32,13 @@ export function floatingNodes(
   return out;
 }
 
-export function lowerRows(ctx: LowerContext, region: Extract<Region, { kind: 'rows' }>): Stmt[] {
+/** Any machine class: the builder says how loops run. */
+export interface RowContext {
+  readonly plan: Plan;
+  readonly builder: Builder;
+}
+
+export function lowerRows(ctx: RowContext, region: Extract<Region, { kind: 'rows' }>): Stmt[] {
   const { plan, builder } = ctx;
   const row = builder.fresh('row');
   const frame: Frame = { plan, builder, row: loopIndex(row, Infinity), locals: new Map() };
@@ -41,10 +46,10 @@ export function lowerRows(ctx: LowerContext, region: Extract<Region, { kind: 'ro
   const starts = [...region.stores, ...region.appends.map((a) => present(a.node.results[0]))];
   const nodes = floatingNodes(plan, starts, stores);
   const body = emitNodes({ frame, share: (v) => wholeShare(frame, v), stores, nodes });
-  return [loop(row, 0, rowCount(region.axis), body, 'thread')];
+  return [loop(row, 0, rowCount(region.axis), body, builder.loops.rows)];
 }
 
-export function lowerCopy(ctx: LowerContext, region: Extract<Region, { kind: 'copy' }>): Stmt[] {
+export function lowerCopy(ctx: RowContext, region: Extract<Region, { kind: 'copy' }>): Stmt[] {
   const { plan, builder } = ctx;
   const row = builder.fresh('row');
   const frame: Frame = { plan, builder, row: loopIndex(row, Infinity), locals: new Map() };
@@ -52,10 +57,10 @@ export function lowerCopy(ctx: LowerContext, region: Extract<Region, { kind: 'co
   const tile = builder.param({ kind: 'buffer', buffer: buffer.id }, buffer.dtype, 'x');
   const sizes = columnsOf(plan, region.to);
   const axes = sizes.map((extent) => ({ hint: 'i', extent }));
-  const body = storeLoops(builder, axes, (index) => ({
+  const body = builder.loops.store(builder, axes, (index) => ({
     tile,
     index: indexExpr(addIndex(scaleIndex(frame.row, buffer.width), flatten(index, sizes))),
     value: element(frame, region.from, [frame.row, ...index]),
   }));
-  return [loop(row, 0, rowCount(region.axis), body, 'thread')];
+  return [loop(row, 0, rowCount(region.axis), body, builder.loops.rows)];
 }

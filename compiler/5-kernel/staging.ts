@@ -15,7 +15,7 @@ import type { Stmt } from './kernel.ts';
 import {
   type Linear, addIndex, flatten, indexExpr, loopIndex, scaleIndex, unflatten,
 } from './linear.ts'; // prettier-ignore
-import { type LoopAxis, storeLoops } from './loops.ts';
+import type { LoopAxis } from './loops.ts';
 import { emitNodes, wholeShare } from './nodes.ts';
 import { floatingNodes } from './rows.ts';
 import { loop, named, readRegister, registers, store } from './statements.ts';
@@ -159,7 +159,7 @@ function rowInto(
   const work = emitNodes({ frame, share: (v) => wholeShare(frame, v), stores: new Set(), nodes });
   const sizes = columnsOf(plan, x);
   const axes = sizes.map((extent): LoopAxis => ({ hint: 'i', extent }));
-  const copy = storeLoops(b, axes, (index) => {
+  const copy = b.loops.store(b, axes, (index) => {
     const inRow = flatten(index, sizes);
     const parts = slots === 1 ? inRow : paddedOffset(index, sizes, c.k, padded);
     return {

@@ -9,7 +9,6 @@ import type { Stmt } from './kernel.ts';
 import {
   type Linear, addIndex, constantIndex, flatten, indexExpr, loopIndex, opaqueIndex, scaleIndex,
 } from './linear.ts'; // prettier-ignore
-import { storeLoops } from './loops.ts';
 import { type Share, emitNodes } from './nodes.ts';
 import { unitShare } from './share.ts';
 import { loop } from './statements.ts';
@@ -81,7 +80,7 @@ function keepAnchor(ctx: LowerContext, frame: Frame, share: Share, v: ValueId): 
   const buffer = present(ctx.plan.buffers.get(v));
   const tile = ctx.builder.param({ kind: 'buffer', buffer: buffer.id }, buffer.dtype, 'x');
   const sizes = columnsOf(ctx.plan, v);
-  return storeLoops(ctx.builder, share.axes, (index) => {
+  return ctx.builder.loops.store(ctx.builder, share.axes, (index) => {
     const columns = share.columns(index);
     return {
       tile,

@@ -21,6 +21,8 @@ import {
 export interface Monoid {
   readonly name: string;
   readonly state: readonly MonoidComponent[];
+  /** The first of two states must be of earlier elements: combining them the other way gives another. */
+  readonly ordered?: true;
   /** Both arguments and the result list one expression per component (an element of a `row`). */
   combine(a: readonly Expr[], b: readonly Expr[]): readonly Expr[];
   finish(state: readonly Expr[]): Expr;
@@ -50,6 +52,7 @@ export const maximum: Monoid = single('max', -Infinity, max);
 /** The position of the largest value; the lower position wins a tie. State (value, index). */
 export const argmax: Monoid = {
   name: 'argmax',
+  ordered: true,
   state: [
     { name: 'value', dtype: 'f32', size: 'one', identity: -Infinity },
     { name: 'index', dtype: 'i32', size: 'one', identity: 0 },

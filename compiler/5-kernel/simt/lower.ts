@@ -5,20 +5,25 @@ import { makeBuilder } from '../builder.ts';
 import type { LoweredRegion } from '../context.ts';
 import type { Stmt } from '../kernel.ts';
 import type { SimtMachine } from '../machine.ts';
+import { lowerCopy, lowerRows } from '../rows.ts';
 import { lowerAttend } from './attend.ts';
 import { attendThreads } from './attend-shape.ts';
 import type { SimtContext } from './context.ts';
+import { groupLoops } from './loops.ts';
 import { lowerMerge, mergeThreads } from './merge.ts';
 import { refusal } from './refusal.ts';
+import { tidy } from './tidy.ts';
 
 export function lowerSimt(plan: Plan, region: Region, machine: SimtMachine): LoweredRegion {
-  const builder = makeBuilder({ workgroup: true });
-  const body = bodyOf({ plan, builder, machine }, region);
+  const { sharedBytes } = machine;
+  const threads = threadsOf(region, machine);
+  const builder = makeBuilder({ loops: groupLoops(threads), sharedBytes });
+  const body = tidy(bodyOf({ plan, builder, machine }, region));
   const shared = builder.sharedBytes();
-  if (shared > machine.sharedBytes) {
+  if (shared > sharedBytes) {
     throw refusal(
       region,
-      `takes ${shared} bytes of memory that a workgroup shares, of ${machine.sharedBytes} that there are`,
+      `takes ${shared} bytes of memory that a workgroup shares, of ${sharedBytes} that there are`,
     );
   }
   return {
@@ -26,7 +31,7 @@ export function lowerSimt(plan: Plan, region: Region, machine: SimtMachine): Low
       name: region.name,
       params: builder.params,
       scalars: ['t', 'r', 'blocks'],
-      workgroup: threadsOf(region, machine),
+      workgroup: threads,
       body: [...builder.declarations(), ...body],
       scratchBytes: 0,
       schedule: {},
@@ -40,7 +45,9 @@ export function lowerSimt(plan: Plan, region: Region, machine: SimtMachine): Low
 function bodyOf(ctx: SimtContext, region: Region): Stmt[] {
   switch (region.kind) {
     case 'rows':
+      return lowerRows(ctx, region);
     case 'copy':
+      return lowerCopy(ctx, region);
     case 'contract':
       throw refusal(region, 'has no kernel for GPUs');
     case 'attend':
