@@ -33,7 +33,7 @@ export function sumsFor(
   scheme: QuantScheme,
   g: BlockGeometry,
   group: number,
-  machine: SimdMachine,
+  machine: Pick<SimdMachine, 'bytes'>,
 ): readonly SumWanted[] {
   const part = partOf(scheme, g, group);
   const { offset } = readingOf(scheme, machine);

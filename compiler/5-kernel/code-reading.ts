@@ -35,7 +35,10 @@ export function codesRefusal({ name, codes, offset }: QuantScheme): string | und
 }
 
 /** How a product of codes with codes reads them. */
-export function readingOf({ codes, offset }: QuantScheme, machine: SimdMachine): CodeReading {
+export function readingOf(
+  { codes, offset }: QuantScheme,
+  machine: Pick<SimdMachine, 'bytes'>,
+): CodeReading {
   const { format } = codes;
   const signed = format.kind === 'int';
   const half = 2 ** (bitsOf(format) - 1);

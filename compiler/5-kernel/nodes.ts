@@ -85,8 +85,10 @@ function emitLoops(ctx: NodeContext, facts: NodeFacts, v: ValueId, loops: Loops)
   const share = ctx.share(v);
   const kept = ctx.stores.has(v);
   if (!kept && !loops.reduce && isInline(ctx, facts, v, loops, share)) return [];
-  // What is too wide to be held is computed again by each of its readers.
-  if (!kept && !loops.reduce && !ctx.frame.builder.fits(4 * share.size)) return [];
+  // What is too wide to be held is computed again by each of its readers, unless it is made of pieces,
+  // each of which is there for its own columns alone.
+  const whole = !loops.reduce && loops.pieces.length === 1;
+  if (!kept && whole && !ctx.frame.builder.fits(4 * share.size)) return [];
   if (!kept && share.size === 1) return emitScalar(ctx, facts, v, loops, share);
   const target = kept ? storeTarget(ctx, v) : scratchTarget(ctx, v, share);
   const { builder } = ctx.frame;

@@ -9,8 +9,10 @@ import { lowerCopy, lowerRows } from '../rows.ts';
 import { lowerAttend } from './attend.ts';
 import { attendThreads } from './attend-shape.ts';
 import type { SimtContext } from './context.ts';
+import { lowerContract } from './contract.ts';
 import { groupLoops } from './loops.ts';
 import { lowerMerge, mergeThreads } from './merge.ts';
+import { productThreads } from './product-shape.ts';
 import { refusal } from './refusal.ts';
 import { tidy } from './tidy.ts';
 
@@ -49,7 +51,7 @@ function bodyOf(ctx: SimtContext, region: Region): Stmt[] {
     case 'copy':
       return lowerCopy(ctx, region);
     case 'contract':
-      throw refusal(region, 'has no kernel for GPUs');
+      return lowerContract(ctx, region);
     case 'attend':
       return lowerAttend(ctx, region);
     case 'merge':
@@ -60,6 +62,17 @@ function bodyOf(ctx: SimtContext, region: Region): Stmt[] {
 }
 
 function threadsOf({ kind }: Region, machine: SimtMachine): number {
-  if (kind === 'attend') return attendThreads;
-  return kind === 'merge' ? mergeThreads : machine.workgroup;
+  switch (kind) {
+    case 'contract':
+      return productThreads;
+    case 'attend':
+      return attendThreads;
+    case 'merge':
+      return mergeThreads;
+    case 'rows':
+    case 'copy':
+      return machine.workgroup;
+    default:
+      return unreachable(kind);
+  }
 }
