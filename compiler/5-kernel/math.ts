@@ -28,22 +28,15 @@ import type { Kernel, Stmt } from './kernel.ts';
 
 const expanded = new Set<Expr['op']>(['exp', 'log', 'sin', 'cos', 'tanh', 'erf']);
 
-export interface MathNeeds {
-  /** The target converts no f16 either. */
-  readonly halves?: boolean;
-  /** It has double precision, for the angles of sines and cosines. */
-  readonly doubles?: boolean;
-}
-
-export function expandMath(kernel: Kernel, needs: MathNeeds = {}): Kernel {
+/** `halves`: the target converts no f16 either. */
+export function expandMath(kernel: Kernel, { halves = false } = {}): Kernel {
   let count = 0;
   const fresh = (): string => `m${count++}`;
-  const body = expandAll(kernel.body, needs, fresh);
+  const body = expandAll(kernel.body, halves, fresh);
   return count === 0 ? kernel : { ...kernel, body };
 }
 
-function expandAll(stmts: readonly Stmt[], needs: MathNeeds, fresh: () => string): Stmt[] {
-  const { halves = false, doubles = true } = needs;
+function expandAll(stmts: readonly Stmt[], halves: boolean, fresh: () => string): Stmt[] {
   return stmts.flatMap((s): Stmt[] => {
     const before: Stmt[] = [];
     const hold = (value: Expr): Expr => {
@@ -56,14 +49,14 @@ function expandAll(stmts: readonly Stmt[], needs: MathNeeds, fresh: () => string
       if (halves && inner.op === 'half') return fromHalf(inner.a, hold);
       if (halves && inner.op === 'tohalf') return toHalf(hold(inner.a), hold);
       return expanded.has(inner.op) && 'a' in inner && !('b' in inner)
-        ? expand(inner.op as UnaryOp, hold(inner.a), hold, doubles) // the set holds unary ops only
+        ? expand(inner.op as UnaryOp, hold(inner.a), hold) // the set holds unary ops only
         : inner;
     };
     switch (s.kind) {
       case 'loop':
-        return [{ ...s, body: expandAll(s.body, needs, fresh) }];
+        return [{ ...s, body: expandAll(s.body, halves, fresh) }];
       case 'role':
-        return [{ ...s, body: expandAll(s.body, needs, fresh) }];
+        return [{ ...s, body: expandAll(s.body, halves, fresh) }];
       case 'let': {
         const value = go(s.value);
         return [...before, { ...s, value }];
@@ -74,8 +67,8 @@ function expandAll(stmts: readonly Stmt[], needs: MathNeeds, fresh: () => string
       }
       case 'if': {
         const when = go(s.when);
-        const then = expandAll(s.then, needs, fresh);
-        const otherwise = expandAll(s.otherwise, needs, fresh);
+        const then = expandAll(s.then, halves, fresh);
+        const otherwise = expandAll(s.otherwise, halves, fresh);
         return [...before, { ...s, when, then, otherwise }];
       }
       case 'tile':
@@ -92,7 +85,7 @@ function expandAll(stmts: readonly Stmt[], needs: MathNeeds, fresh: () => string
 
 type Hold = (value: Expr) => Expr;
 
-function expand(op: UnaryOp, x: Expr, hold: Hold, doubles: boolean): Expr {
+function expand(op: UnaryOp, x: Expr, hold: Hold): Expr {
   switch (op) {
     case 'exp':
       return exp(x, hold);
@@ -104,7 +97,7 @@ function expand(op: UnaryOp, x: Expr, hold: Hold, doubles: boolean): Expr {
       return erf(x, hold);
     case 'sin':
     case 'cos':
-      return sinCos(op, x, hold, doubles);
+      return sinCos(op, x, hold);
     default:
       return unary(op, x);
   }
@@ -208,37 +201,13 @@ function erf(x: Expr, hold: Hold): Expr {
   return hold(select(compare('lt', x, like(x, 0)), unary('neg', positive), positive));
 }
 
-/** x less the nearest multiple n of a quarter turn: an angle from -pi/4 to pi/4. */
-interface Reduced {
-  readonly n: Expr;
-  readonly r: Expr;
-}
-
-/** In double precision, exact enough for positions in the millions. */
-function reduceDouble(given: Expr, hold: Hold): Reduced {
-  const x = hold(cast(given, 'f64'));
-  const n = hold(unary('round', mul(x, num(2 / Math.PI, 'f64'))));
-  return { n, r: hold(cast(sub(x, mul(n, num(Math.PI / 2, 'f64'))), 'f32')) };
-}
-
-/**
- * A quarter turn in three parts, of which the first two have few enough bits for exact products with n
- * up to 2^13; angles beyond lose a unit in the last place of their own.
- */
-function reduceSingle(x: Expr, hold: Hold): Reduced {
-  invariant(x.dtype === 'f32', 'angles of single precision');
-  const n = hold(unary('round', mul(x, num(2 / Math.PI))));
-  const r = [1.5703125, 4.837512969970703125e-4, 7.549789948768648e-8].reduce<Expr>(
-    (rest, part) => hold(sub(rest, mul(n, num(part)))),
-    x,
-  );
-  return { n, r };
-}
-
-function sinCos(op: 'sin' | 'cos', given: Expr, hold: Hold, doubles: boolean): Expr {
+/** Reduction to -pi/4 .. pi/4 in double precision, exact enough for positions in the millions. */
+function sinCos(op: 'sin' | 'cos', given: Expr, hold: Hold): Expr {
   invariant(given.lanes === 1, 'angles are scalar');
   const wide = given.dtype === 'f64';
-  const { n, r } = doubles ? reduceDouble(given, hold) : reduceSingle(given, hold);
+  const x = hold(cast(given, 'f64'));
+  const n = hold(unary('round', mul(x, num(2 / Math.PI, 'f64'))));
+  const r = hold(cast(sub(x, mul(n, num(Math.PI / 2, 'f64'))), 'f32'));
   const quarter = hold(arithmetic('and', cast(n, 'i32'), int(3)));
   const z = hold(mul(r, r));
   const s = polynomial(z, [-1.6666654611e-1, 8.3321608736e-3, -1.9515295891e-4], hold);

@@ -39,6 +39,9 @@ export function makeCounts(bytes: number): Counts {
   const words = Math.ceil(bytes / word);
   const seen = { load: new Uint8Array(words >> 3), store: new Uint8Array(words >> 3) };
   let current = noCounts('');
+  // By bank: how many words are asked for at once, and which.
+  const held = new Uint8Array(banks);
+  const asked = new Float64Array(banks * together);
 
   /** Bytes of words that were not touched in this launch before. */
   function first(kind: 'load' | 'store', address: number, size: number): number {
@@ -82,17 +85,28 @@ export function makeCounts(bytes: number): Counts {
     const share = Math.max(1, Math.floor((banks * word) / Math.max(size, word)));
     const step = Math.min(share, together);
     for (let from = 0; from < at.length; from += step) {
-      const byBank = new Map<number, Set<number>>();
-      for (const n of lanesOf(active, from, step)) {
+      let turns = 0;
+      held.fill(0);
+      for (let n = from; n < Math.min(from + step, at.length); n++) {
+        if (active[n] === 0) continue;
         for (let byte = 0; byte < size; byte += word) {
-          const w = Math.floor(((at[n] ?? 0) + byte) / word);
-          byBank.set(w % banks, (byBank.get(w % banks) ?? new Set()).add(w));
+          turns = Math.max(turns, hold(Math.floor(((at[n] ?? 0) + byte) / word)));
         }
       }
-      if (byBank.size === 0) continue;
+      if (turns === 0) continue;
       current.sharedAccesses++;
-      current.sharedTurns += Math.max(...[...byBank.values()].map((w) => w.size));
+      current.sharedTurns += turns;
     }
+  }
+
+  /** How many different words of its bank are asked for, this one included. */
+  function hold(w: number): number {
+    const bank = w % banks;
+    const count = held[bank] ?? 0;
+    for (let i = 0; i < count; i++) if (asked[bank * together + i] === w) return count;
+    asked[bank * together + count] = w;
+    held[bank] = count + 1;
+    return count + 1;
   }
 
   return {
@@ -105,7 +119,9 @@ export function makeCounts(bytes: number): Counts {
     },
     statement(active) {
       for (let from = 0; from < active.length; from += together) {
-        const busy = lanesOf(active, from).length;
+        let busy = 0;
+        for (let n = from; n < Math.min(from + together, active.length); n++)
+          if (active[n] !== 0) busy++;
         if (busy === 0) continue;
         current.busy += busy;
         current.slots += Math.min(together, active.length - from);
@@ -118,9 +134,9 @@ export function makeCounts(bytes: number): Counts {
   };
 }
 
-function lanesOf(active: ArrayLike<number>, from: number, count = together): number[] {
+function lanesOf(active: ArrayLike<number>, from: number): number[] {
   const out: number[] = [];
-  for (let n = from; n < Math.min(from + count, active.length); n++)
+  for (let n = from; n < Math.min(from + together, active.length); n++)
     if (active[n] !== 0) out.push(n);
   return out;
 }

@@ -50,7 +50,7 @@ export function makeGroupMemory(
   };
 
   /** Byte addresses, or offsets among the shared tiles, of what the threads that run touch. */
-  function placed(tile: Tile, index: Lanes, lanes: number): Lanes {
+  function placed(tile: Tile, index: Lanes, lanes: number, into: Lanes): Lanes {
     const size = bytesOf[tile.dtype];
     const elements = tile.shape.reduce((a, b) => a * b, 1);
     const place =
@@ -58,14 +58,16 @@ export function makeGroupMemory(
         ? present(regions.get(tile.name))
         : { address: shared.get(tile.name)?.offset ?? 0, bytes: size * elements };
     const on = active();
-    return index.map((i, n) => {
-      if (on[n] === 0) return 0;
+    for (let n = 0; n < threads; n++) {
+      const i = index[n] ?? 0;
+      if (on[n] === 0) continue;
       if (!Number.isInteger(i) || i < 0 || (i + lanes) * size > place.bytes) {
         const where = `${tile.name}[${i} : ${lanes}]`;
         fail('kernel/bounds', `${where} is outside its ${place.bytes} bytes`);
       }
-      return place.address + i * size;
-    });
+      into[n] = place.address + i * size;
+    }
+    return into;
   }
 
   const note = (tile: Tile, kind: 'load' | 'store', at: Lanes, lanes: number): void =>
@@ -92,8 +94,9 @@ export function makeGroupMemory(
   function loadGlobal(tile: Tile, index: Values, lanes: number): Values {
     const size = bytesOf[tile.dtype];
     const out = new Float64Array(lanes * threads);
+    const places = new Float64Array(threads);
     return () => {
-      const at = placed(tile, index(), lanes);
+      const at = placed(tile, index(), lanes, places);
       note(tile, 'load', at, lanes);
       const on = active();
       at.forEach((address, n) => {
@@ -108,9 +111,10 @@ export function makeGroupMemory(
 
   function loadShared(tile: Tile, held: Shared, index: Values, lanes: number): Values {
     const out = new Float64Array(lanes * threads);
+    const places = new Float64Array(threads);
     return () => {
       const first = index();
-      note(tile, 'load', placed(tile, first, lanes), lanes);
+      note(tile, 'load', placed(tile, first, lanes, places), lanes);
       const on = active();
       first.forEach((start, n) => {
         if (on[n] === 0) return;
@@ -137,9 +141,10 @@ export function makeGroupMemory(
         case 'constant': {
           const values = present(tile.values, e.tile);
           const out = new Float64Array(threads);
+          const places = new Float64Array(threads);
           return () => {
             const at = index();
-            placed(tile, at, 1);
+            placed(tile, at, 1, places);
             at.forEach((i, n) => (out[n] = values[i] ?? 0));
             return out;
           };
@@ -169,10 +174,10 @@ export function makeGroupMemory(
       }
       const held = tile.space === 'shared' ? present(shared.get(name), name) : undefined;
       invariant(held || tile.space === 'global', 'stores go to memory');
+      const places = new Float64Array(threads);
       return () => {
-        const first = index().slice();
-        const from = values();
-        const places = placed(tile, first, lanes);
+        const [first, from] = [index(), values()];
+        placed(tile, first, lanes, places);
         note(tile, 'store', places, lanes);
         const on = active();
         first.forEach((start, n) => {

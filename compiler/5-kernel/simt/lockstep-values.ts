@@ -10,7 +10,7 @@ import {
   saturated,
 } from '../../scalar/eval.ts';
 import type { Expr, ExprOf } from '../../scalar/expr.ts';
-import { fourProducts, rounded, sameBits } from '../lane-values.ts';
+import { fourProducts, rounded } from '../lane-values.ts';
 
 /** Lane l of thread n is at l * threads + n. */
 export type Lanes = Float64Array;
@@ -92,8 +92,12 @@ export function compileValue(e: Expr, scope: ValueScope): Values {
     case 'cast':
       return one(e.a, dtype === 'i32' ? saturated : (a) => a);
     case 'bits': {
-      const from = e.a.dtype;
-      return one(e.a, (a) => sameBits(a, from, dtype));
+      const word = new DataView(new ArrayBuffer(4));
+      const [put, get] = [e.a.dtype === 'f32' ? 'setFloat32' : 'setInt32', dtype === 'f32' ? 'getFloat32' : 'getInt32'] as const; // prettier-ignore
+      return one(e.a, (a) => {
+        word[put](0, a);
+        return word[get](0);
+      });
     }
     case 'half':
       return one(e.a, halfToFloat);

@@ -72,10 +72,11 @@ export function interpretGroups(kernel: Kernel, threads: number, run: KernelRun)
         return compileLoop(s.axis, s.body, scope, inGroup);
       case 'if': {
         const when = valueOf(s.when, scope);
+        const chosen = new Float64Array(threads);
         const then = compileAll(s.then, scope, inGroup);
         const otherwise = compileAll(s.otherwise, scope, inGroup);
         return () => {
-          const chosen = when().slice();
+          chosen.set(when());
           branch((n) => chosen[n] !== 0, then);
           branch((n) => chosen[n] === 0, otherwise);
         };
@@ -131,8 +132,10 @@ export function interpretGroups(kernel: Kernel, threads: number, run: KernelRun)
     }
     const strided = axis.bind === 'thread';
     const stride = axis.step * (strided ? threads : 1);
+    const [first, end] = [new Float64Array(threads), new Float64Array(threads)];
     return () => {
-      const [first, end] = [from().slice(), to().slice()];
+      first.set(from());
+      end.set(to());
       if (strided) first.forEach((f, n) => (first[n] = f + n * axis.step));
       for (let step = 0; ; step += stride) {
         for (let n = 0; n < threads; n++) index[n] = (first[n] ?? 0) + step;
