@@ -6,7 +6,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import bard from '../examples/bard/model.ts';
 import { example } from './helpers/golden.ts';
 import { bundleOf, temporaryFolder } from './helpers/models.ts';
-import { type Served, chromiumPath, openBrowser, serve, writePage } from './helpers/pages.ts';
+import {
+  type Served,
+  chromiumPath,
+  openBrowser,
+  serve,
+  workersIn,
+  writePage,
+} from './helpers/pages.ts';
 
 /** Runs in the page; `open` loads with the options given, `say` is what an error comes to. */
 const script = `
@@ -170,7 +177,7 @@ describe.skipIf(chromiumPath === undefined)('a model in a worker, in Chromium', 
       after: 'InputError input/ended',
       sequenceAfter: 'InputError input/ended',
     });
-    await expect.poll(() => page.workers().length, { timeout: 5000 }).toBe(0);
+    await expect.poll(() => workersIn(browser), { timeout: 8000 }).toBe(0);
   });
 
   test('a load that is given up, many loads, a page that goes: no worker is left', async () => {
@@ -194,14 +201,14 @@ describe.skipIf(chromiumPath === undefined)('a model in a worker, in Chromium', 
       return out;
     `);
     expect(counts).toEqual([3, 3, 3, 3]);
-    await expect.poll(() => page.workers().length, { timeout: 5000 }).toBe(0);
+    await expect.poll(() => workersIn(browser), { timeout: 8000 }).toBe(0);
     // Gone in the middle of a generation.
     await run(
       'globalThis.m = await open(); void read(m.generate([1], { maxTokens: 200, ignoreEos: true }))',
     );
-    expect(page.workers().length).toBeGreaterThan(0);
+    expect(await workersIn(browser)).toBeGreaterThan(0);
     await visit();
-    await expect.poll(() => page.workers().length, { timeout: 5000 }).toBe(0);
+    await expect.poll(() => workersIn(browser), { timeout: 8000 }).toBe(0);
   });
 
   test('without its script: a page that asked for a worker is told, one that did not goes on', async () => {

@@ -7,7 +7,7 @@ import bard from '../examples/bard/model.ts';
 import type { LoadOptions } from '../runtime/load.ts';
 import { example, readJson } from './helpers/golden.ts';
 import { bundleOf, greedy, loadBundle, temporaryFolder } from './helpers/models.ts';
-import { chromiumPath, openBrowser, serve, writePage } from './helpers/pages.ts';
+import { chromiumPath, openBrowser, serve, workersIn, writePage } from './helpers/pages.ts';
 import { randomCheckpoint } from './helpers/random-checkpoint.ts';
 
 interface Report {
@@ -61,7 +61,7 @@ describe.skipIf(chromiumPath === undefined)('in Chromium', () => {
       const given = [bundle, prompt, count, options].map((x) => JSON.stringify(x)).join(', ');
       const report = await page.evaluate<Report>(`run(${given})`);
       // The worker and its threads end with the model.
-      await expect.poll(() => page.workers().length, { timeout: 5000 }).toBe(0);
+      await expect.poll(() => workersIn(browser), { timeout: 8000 }).toBe(0);
       return report;
     } finally {
       await page.close();

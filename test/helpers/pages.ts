@@ -21,6 +21,17 @@ export const chromiumPath = [
 export const openBrowser = (args: readonly string[] = []): Promise<Browser> =>
   chromium.launch({ executablePath: chromiumPath ?? '', args: ['--no-sandbox', ...args] });
 
+/** How many workers there are in a browser, those that workers have started among them. */
+export async function workersIn(browser: Browser): Promise<number> {
+  const session = await browser.newBrowserCDPSession();
+  try {
+    const { targetInfos } = await session.send('Target.getTargets');
+    return targetInfos.filter((t) => t.type === 'worker').length;
+  } finally {
+    await session.detach();
+  }
+}
+
 /** Writes a page that runs a script with the runtime, and the runtime's worker unless told otherwise. */
 export async function writePage(folder: string, script: string, worker = true): Promise<void> {
   const main = join(folder, 'main.ts');
