@@ -18,7 +18,7 @@ export interface Link {
 }
 
 /** Milliseconds that a worker has to end its threads before it is ended itself. */
-const patience = 2000;
+const patience = 3000;
 
 /** Resolves once the worker listens. Rejects with DeviceError where its script does not load. */
 export function connect(worker: Worker, signal: AbortSignal | undefined): Promise<Link> {

@@ -20,6 +20,9 @@ interface Stream {
   wake: () => void;
 }
 
+/** Milliseconds in which threads that were stopped are gone. */
+const threadsEndWithin = 300;
+
 /** Milliseconds between two messages about a shard that is on its way. */
 const progressEvery = 40;
 
@@ -140,6 +143,8 @@ export function serve(port: ServerPort): void {
         aborts.forEach((a) => a.abort());
         await loading; // threads that it has started are ended
         model?.close();
+        // Chromium does not end a worker that is told to while threads of its own are ending.
+        await new Promise((resolve) => setTimeout(resolve, threadsEndWithin));
         return { kind: 'closed' };
       case 'logits': {
         const rows = await loaded().logits(request.ids);
