@@ -9,6 +9,7 @@ import { renderAll } from '../base/render.ts';
 import { CographError } from '../../runtime/errors.ts';
 import { cachedTypes } from '../2-model/effects.ts';
 import { nativeVariants, variantName } from '../7-emit/native.ts';
+import { cacheActions, cacheCommand } from './commands/cache.ts';
 import { checkCommand } from './commands/check.ts';
 import { compileCommand } from './commands/compile.ts';
 import type { Context } from './commands/context.ts';
@@ -121,6 +122,7 @@ function withRunOptions(command: Command): Command {
     )
     .option('--threads <n>', 'threads (default: all cores, at most 8)', whole)
     .addOption(kvOption())
+    .option('--no-cache', 'neither look for what was made of a GGUF file before, nor keep it')
     .option(
       '--checkpoint <place>',
       'weights for a model.ts that names none: a folder or a GGUF file',
@@ -351,6 +353,15 @@ Examples:
   cograph setup native --dry-run --json`,
   )
   .action(action(setupCommand));
+
+common(
+  program
+    .command('cache')
+    .description('bundles of GGUF files that were run: list them, or remove them all')
+    .addArgument(new Argument('<what>', 'what to do').choices(cacheActions)),
+)
+  .addHelpText('after', '\nExamples:\n  cograph cache list\n  cograph cache clear')
+  .action(action(cacheCommand));
 
 program
   .command('lsp')

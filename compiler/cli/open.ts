@@ -1,7 +1,8 @@
 /** A subject as a model that runs, on the target asked for. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { present } from '../base/invariant.ts';
 import { TargetError } from '../base/failure.ts';
 import { compile, compileGraph } from '../compile.ts';
@@ -10,29 +11,35 @@ import { nativeVariants } from '../7-emit/native.ts';
 import type { BundleSource } from '../8-bundle/bundle.ts';
 import { type Checkpoint, readCompanion } from '../8-bundle/checkpoint.ts';
 import type { BoundModel } from '../index.ts';
+import { BundleError } from '../../runtime/errors.ts';
 import { type LoadOptions, load } from '../../runtime/load.ts';
 import { type LoadedModel, makeModel } from '../../runtime/model.ts';
 import { sizesOf } from '../../runtime/open.ts';
 import { type Tokenizer, makeTokenizer } from '../../runtime/tokenizer.ts';
+import { openBundleCache } from './bundle-cache.ts';
 import type { Console } from './console.ts';
 import { UsageError } from './errors.ts';
+import { wantedBundle } from './kept.ts';
 import { openNativeTools } from './native-tools.ts';
 import { nodeFiles } from './node-files.ts';
 import { openReference, readWeights } from './reference-device.ts';
-import { openSubject } from './subject.ts';
+import { isGguf, openSubject } from './subject.ts';
 import { version } from './version.ts';
 
 export interface OpenOptions extends LoadOptions {
   readonly checkpoint?: string;
   /** What caches hold that no sheet speaks of. */
   readonly kv?: CachedType;
+  /** Keeps what is made of a GGUF file for the next time. */
+  readonly cache?: boolean;
 }
 
 export const targets = ['auto', 'native', 'wasm', 'reference'] as const;
 
 /**
  * Loads a bundle, or compiles a model into a folder that does not outlive loading, and loads that: for
- * wasm unless native code, which takes seconds to make, is asked for.
+ * wasm unless native code, which takes seconds to make, is asked for. With `cache` the bundle of a GGUF
+ * file is kept.
  */
 export async function openModel(
   place: string,
@@ -45,6 +52,10 @@ export async function openModel(
       'target/unknown',
       `no target ${target} to run on; there are ${targets.join(', ')}`,
     );
+  }
+  if (options.cache === true && target !== 'reference' && isGguf(place)) {
+    const kept = await openKept(place, options, console);
+    if (kept) return kept;
   }
   const subject = await openSubject(place, options);
   if (subject.kind === 'bundle') {
@@ -64,16 +75,8 @@ export async function openModel(
   if (target === 'reference') return interpreted(bound, checkpoint, options, console);
   const folder = await mkdtemp(join(tmpdir(), 'cograph-'));
   try {
-    const bar = console.progress('compiling');
     const bundle = join(folder, 'bundle');
-    const source = target === 'native' ? await nativeHere(options.signal) : {};
-    await compile(bound, checkpoint, { compiler: version(), ...source }, nodeFiles, bundle, {
-      target: target === 'auto' ? 'wasm' : target,
-      onStep: bar.step,
-      onProgress: bar.update,
-      ...(options.signal ? { signal: options.signal } : {}),
-    });
-    bar.end('compiled');
+    await compileInto(bundle, bound, checkpoint, options, console);
     return await loadWith(bundle, options, console);
   } finally {
     await rm(folder, { recursive: true, force: true }).catch((e: unknown) => {
@@ -81,6 +84,67 @@ export async function openModel(
       if (process.platform !== 'win32') throw e;
     });
   }
+}
+
+async function compileInto(
+  bundle: string,
+  bound: BoundModel,
+  checkpoint: Checkpoint,
+  { target, signal }: OpenOptions,
+  console: Console,
+): Promise<void> {
+  const bar = console.progress('compiling');
+  const source = target === 'native' ? await nativeHere(signal) : {};
+  await compile(bound, checkpoint, { compiler: version(), ...source }, nodeFiles, bundle, {
+    target: compiledFor(target),
+    onStep: bar.step,
+    onProgress: bar.update,
+    ...(signal ? { signal } : {}),
+  });
+  bar.end('compiled');
+}
+
+const compiledFor = (target = 'auto'): string => (target === 'auto' ? 'wasm' : target);
+
+/**
+ * The model of a GGUF file from its bundle in the cache, made and kept there if it is not; undefined where
+ * there is no such file, and where nothing can be kept.
+ */
+async function openKept(
+  place: string,
+  options: OpenOptions,
+  console: Console,
+): Promise<LoadedModel | undefined> {
+  const { target, kv } = options;
+  const wanted = await wantedBundle(resolve(place), { target: compiledFor(target), kv });
+  if (!wanted) return undefined;
+  const cache = openBundleCache();
+  const { key } = wanted;
+  const found = await cache.find(key);
+  if (found !== undefined) {
+    console.note(`compiled before: ${found}`);
+    try {
+      return await loadWith(found, options, console);
+    } catch (e) {
+      if (!(e instanceof BundleError)) throw e;
+      console.note(`${e.message}: it is compiled again`);
+      await cache.remove(key);
+    }
+  }
+  const refused = await mkdir(cache.folder, { recursive: true }).then(
+    () => access(cache.folder, constants.W_OK).catch((e: unknown) => String(e)),
+    (e: unknown) => String(e),
+  );
+  if (refused !== undefined) {
+    console.note(`what is compiled is not kept: ${refused}`);
+    return undefined;
+  }
+  const subject = await openSubject(place, options);
+  if (subject.kind === 'bundle') return undefined;
+  const bundle = await cache.keep(key, wanted, (folder) =>
+    compileInto(folder, withCache(subject.bound, kv), subject.checkpoint, options, console),
+  );
+  return loadWith(bundle, options, console);
 }
 
 /** The model with caches of these elements where no sheet speaks of them; as it is for undefined. */

@@ -17,7 +17,7 @@ export type Subject =
   | { readonly kind: 'model'; readonly bound: BoundModel; readonly checkpoint: Checkpoint };
 
 const isUrl = (text: string): boolean => /^https?:\/\//.test(text);
-const isGguf = (path: string): boolean => extname(path).toLowerCase() === '.gguf';
+export const isGguf = (path: string): boolean => extname(path).toLowerCase() === '.gguf';
 const scripts = ['.ts', '.mts', '.js', '.mjs'];
 
 /** Throws UsageError where `place` is nothing of the kind, and whatever reading it throws. */

@@ -1,5 +1,5 @@
 /** What the package says of itself in its package.json, from the sources as from `dist`. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -22,6 +22,17 @@ const packageJson = (): PackageJson =>
   JSON.parse(readFileSync(join(packageFolder(), 'package.json'), 'utf8')) as PackageJson;
 
 export const version = (): string => packageJson().version ?? 'unknown';
+
+/** Tells this build from others of its version: when the newest of its own files was written. */
+export function buildOf(): string {
+  const own = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+  const times = ['compiler', 'runtime', 'stdlib'].flatMap((folder) =>
+    readdirSync(join(own, folder), { recursive: true, encoding: 'utf8' }).map(
+      (file) => statSync(join(own, folder, file)).mtimeMs,
+    ),
+  );
+  return `${version()} ${times.length} ${times.reduce((a, b) => Math.max(a, b), 0)}`;
+}
 
 /** The version of an optional dependency that this package is made for. */
 export function versionOfOptional(name: string): string {

@@ -17,6 +17,8 @@ export interface RunFlags {
   readonly context?: number;
   readonly checkpoint?: string;
   readonly kv?: CachedType;
+  /** False with --no-cache. */
+  readonly cache?: boolean;
 }
 
 export const runOptions = (flags: RunFlags, signal: AbortSignal) => ({
@@ -25,5 +27,6 @@ export const runOptions = (flags: RunFlags, signal: AbortSignal) => ({
   ...(flags.context === undefined ? {} : { context: flags.context }),
   ...(flags.checkpoint === undefined ? {} : { checkpoint: flags.checkpoint }),
   ...(flags.kv === undefined ? {} : { kv: flags.kv }),
+  ...(flags.cache === undefined ? {} : { cache: flags.cache }),
   signal,
 });
