@@ -207,7 +207,13 @@ describe('counts', () => {
       loop('i', 0, 256, [letStmt('a', load('w', i))], 'thread'),
       loop('i', 0, 100, [store('x', i, num(1))], 'thread'),
     ]);
-    expect(found).toMatchObject({ read: 1024, readTotal: 2048, written: 400, writtenTotal: 400 });
+    expect(found).toMatchObject({
+      fixedTotal: 2048,
+      read: 1024,
+      readTotal: 2048,
+      written: 400,
+      writtenTotal: 400,
+    });
   });
 
   test('loads of 16 bytes side by side, and others', () => {

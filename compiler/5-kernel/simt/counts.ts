@@ -16,6 +16,8 @@ export interface LaunchCounts {
   readTotal: number;
   written: number;
   writtenTotal: number;
+  /** Of `readTotal`, what no launch stores to: weights and arrays of the step; loads of one address by a group of 32 count once. */
+  fixedTotal: number;
   /** Bytes that threads loaded, and of these, in loads of 16 bytes a thread that lie one after the other. */
   loaded: number;
   coalesced: number;
@@ -56,7 +58,7 @@ export function makeCounts(bytes: number): Counts {
     return fresh;
   }
 
-  function global({ at, kind, bytes: size, active }: GroupAccess): void {
+  function global({ tile, at, kind, bytes: size, active }: GroupAccess): void {
     for (let from = 0; from < at.length; from += together) {
       const lanes = lanesOf(active, from);
       for (const n of lanes) {
@@ -72,7 +74,9 @@ export function makeCounts(bytes: number): Counts {
       if (kind === 'store' || lanes.length === 0) continue;
       current.loaded += size * lanes.length;
       const start = (at[lanes[0] ?? 0] ?? 0) - (lanes[0] ?? 0) * size;
-      if (lanes.every((n) => at[n] === at[lanes[0] ?? 0])) {
+      const same = lanes.every((n) => at[n] === at[lanes[0] ?? 0]);
+      if (tile.fixed) current.fixedTotal += same ? size : size * lanes.length;
+      if (same) {
         if (lanes.length > 1) current.uniform += size * lanes.length;
       } else if (size === widest && lanes.every((n) => at[n] === start + n * size)) {
         current.coalesced += size * lanes.length;
@@ -147,6 +151,7 @@ const noCounts = (kernel: string): LaunchCounts => ({
   readTotal: 0,
   written: 0,
   writtenTotal: 0,
+  fixedTotal: 0,
   loaded: 0,
   coalesced: 0,
   uniform: 0,
