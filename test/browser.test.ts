@@ -1,6 +1,9 @@
 /** The bundle and the runtime in a real browser: the same tokens in a worker and in the page, with threads and without. */
-import { cpSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import bard from '../examples/bard/model.ts';
@@ -9,6 +12,8 @@ import { example, readJson } from './helpers/golden.ts';
 import { bundleOf, greedy, loadBundle, temporaryFolder } from './helpers/models.ts';
 import { chromiumPath, openBrowser, serve, workersIn, writePage } from './helpers/pages.ts';
 import { randomCheckpoint } from './helpers/random-checkpoint.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
 
 interface Report {
   readonly ids: readonly number[];
@@ -125,4 +130,74 @@ describe.skipIf(chromiumPath === undefined)('in Chromium', () => {
     },
     60_000,
   );
+
+  test('without a bundler: the files of the package from a plain server', async () => {
+    const plain = temporaryFolder();
+    const script = `import { buildBrowser } from '${join(root, 'scripts/browser.mjs')}'; await buildBrowser('${plain}');`;
+    execFileSync(process.execPath, ['--input-type=module', '-e', script]);
+    symlinkSync(join(folder, 'bundle'), join(plain, 'bundle'));
+    const page = await browser.newPage();
+    const served = await serve(plain);
+    writeFileSync(join(plain, 'index.html'), '<!doctype html>');
+    await page.goto(`${served.url}/index.html`);
+    const text = await page.evaluate<string>(`(async () => {
+      const { load } = await import('/runtime.js');
+      const model = await load('/bundle', { worker: true, context: 64 });
+      let text = '';
+      for await (const part of model.generate('HAMLET:', { maxTokens: 8, greedy: true })) text += part.text;
+      model.close();
+      return text;
+    })()`);
+    expect(text.length).toBeGreaterThan(8);
+    await page.close();
+    served.close();
+  });
+
+  test('in a service worker, with one thread', async () => {
+    const place = temporaryFolder();
+    await build({
+      stdin: {
+        contents: `
+          import { load } from './runtime/index.ts';
+          self.onmessage = async ({ data, ports: [port] }) => {
+            try {
+              const model = await load(data, { context: 64 });
+              let text = '';
+              for await (const p of model.generate('HAMLET:', { maxTokens: 8, greedy: true })) text += p.text;
+              port.postMessage({ text, threads: model.threads, passedOver: model.passedOver });
+              model.close();
+            } catch (e) { port.postMessage({ text: String(e) }); }
+          };
+          self.onactivate = (e) => e.waitUntil(self.clients.claim());`,
+        resolveDir: root,
+        loader: 'ts',
+      },
+      bundle: true,
+      format: 'iife',
+      platform: 'browser',
+      outfile: join(place, 'sw.js'),
+      external: ['node:*'],
+      logLevel: 'error',
+      define: { 'import.meta.url': 'location.href' },
+    });
+    writeFileSync(join(place, 'index.html'), '<!doctype html>');
+    symlinkSync(join(folder, 'bundle'), join(place, 'bundle'));
+    const page = await browser.newPage();
+    const served = await serve(place);
+    await page.goto(`${served.url}/index.html`);
+    const found = await page.evaluate<Partial<Report>>(`(async () => {
+      await navigator.serviceWorker.register('/sw.js');
+      const { active } = await navigator.serviceWorker.ready;
+      const channel = new MessageChannel();
+      const answer = new Promise((resolve) => (channel.port1.onmessage = (e) => resolve(e.data)));
+      active.postMessage(location.origin + '/bundle', [channel.port2]);
+      return answer;
+    })()`);
+    expect(found.text).not.toMatch(/Error/);
+    expect(found.text?.length).toBeGreaterThan(8);
+    expect(found.threads).toBe(1);
+    expect(found.passedOver?.at(-1)).toMatchObject({ target: 'wasm with threads' });
+    await page.close();
+    served.close();
+  });
 });
