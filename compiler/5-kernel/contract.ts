@@ -5,7 +5,7 @@
  */
 import { present } from '../base/invariant.ts';
 import type { ValueId } from '../3-graph/graph.ts';
-import type { Group, NodeFacts, Region } from '../4-partition/plan.ts';
+import type { Group, NodeFacts, Plan } from '../4-partition/plan.ts';
 import {
   type Expr, add, arithmetic, compare, int, min, mul, sub, variable,
 } from '../scalar/expr.ts'; // prettier-ignore
@@ -16,6 +16,7 @@ import { type LowerContext } from './context.ts';
 import { rowCount } from './frame.ts';
 import type { Stmt } from './kernel.ts';
 import { perStep } from './layout.ts';
+import type { ContractRegion, Schedule } from './schedule.ts';
 import {
   type StageRequest, type Staged, type StagedBlock, bytesOfRow, codeStage, directStage, floatStage,
 } from './staging.ts'; // prettier-ignore
@@ -24,8 +25,6 @@ import { type ProductPlace, afterProducts } from './unit-after.ts';
 import {
   expertsOf, geometryOf, operandOf, paddedUnitOf, tokenProducts, weightOf,
 } from './unit-products.ts'; // prettier-ignore
-
-type ContractRegion = Extract<Region, { kind: 'contract' }>;
 
 export function lowerContract(ctx: LowerContext, region: ContractRegion): Stmt[] {
   const { builder: b } = ctx;
@@ -134,7 +133,7 @@ function lowerGroup(ctx: LowerContext, group: Group, at: StagedBlock): Stmt[] {
   }
   const u = b.fresh('unit');
   const walk = loop(u, 0, units, tokenTiles(ctx, group, at, count.ref, u), 'thread');
-  const streams = streamsOf(ctx, group, at.stages, units);
+  const streams = streamsOf(ctx.plan, ctx.machine, group);
   if (streams === 1) return [count.stmt, walk];
   const v = b.fresh('unit');
   const far = Array.from({ length: streams }, (_, i) => {
@@ -181,17 +180,13 @@ const tokenTiles = (
 const leastShares = 32;
 
 /** Units that are computed side by side for a single token. */
-function streamsOf(
-  { plan, machine }: LowerContext,
-  group: Group,
-  stages: ReadonlyMap<ValueId, Staged>,
-  units: number,
-): number {
+export function streamsOf(plan: Plan, schedule: Schedule, group: Group): number {
+  const units = Math.ceil(group.columns / group.unit);
   const codes = group.anchors.every(
-    (a) => weightOf(plan, a).layout.kind === 'blocks' && stages.get(operandOf(a))?.kind === 'codes',
+    (a) => weightOf(plan, a).layout.kind === 'blocks' && quantisedFrom(plan, operandOf(a)),
   );
   const fits = (n: number): boolean =>
-    n <= machine.streams && units % n === 0 && units / n >= leastShares;
+    n <= schedule.streams && units % n === 0 && units / n >= leastShares;
   return codes ? ([4, 2].find(fits) ?? 1) : 1;
 }
 

@@ -9,10 +9,11 @@ import { lowerContract, stagedTokens } from './contract.ts';
 import type { Stmt } from './kernel.ts';
 import type { SimdMachine } from './machine.ts';
 import { lowerCopy, lowerRows } from './rows.ts';
+import { shapeOf } from './schedule.ts';
 
 export function lowerSimd(plan: Plan, region: Region, machine: SimdMachine): LoweredRegion {
   const builder = makeBuilder();
-  const ctx: LowerContext = { plan, builder, machine };
+  const ctx: LowerContext = { plan, builder, machine: followed(plan, region, machine) };
   const body = bodyOf(ctx, region);
   return {
     kernel: {
@@ -45,7 +46,14 @@ function bodyOf(ctx: LowerContext, region: Region): Stmt[] {
   }
 }
 
+/** The machine with the schedule for the region's shape, where there is one. */
+function followed(plan: Plan, region: Region, machine: SimdMachine): SimdMachine {
+  if (region.kind !== 'contract' || !machine.schedules) return machine;
+  return { ...machine, ...machine.schedules.get(shapeOf(plan, region)) };
+}
+
 function scheduleOf(ctx: LowerContext, region: Region): Record<string, number> {
   if (region.kind !== 'contract') return {};
-  return { staged: stagedTokens(ctx, region), together: ctx.machine.together };
+  const { together, ahead, streams } = ctx.machine;
+  return { staged: stagedTokens(ctx, region), together, ahead, streams };
 }

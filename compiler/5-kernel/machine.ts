@@ -1,13 +1,16 @@
 /** What each machine class leaves open. Everything here is free of meaning: results are the same but for rounding. */
 
+import type { Schedule, Schedules } from './schedule.ts';
+
 /** `simd`: threads that each work in vectors (CPUs); `simt`: a grid of workgroups of threads (GPUs). */
 export type Machine = SimdMachine | SimtMachine;
 
 /**
  * How wide vectors are, and how bytes are multiplied. Kernels of one machine are printed for several
- * instruction sets: vectors that one lacks are cut in halves.
+ * instruction sets: vectors that one lacks are cut in halves. Its own schedule is what products follow
+ * unless something better is known for their shape.
  */
-export interface SimdMachine {
+export interface SimdMachine extends Schedule {
   readonly kind: 'simd';
   readonly name: string;
   /** Lanes of 32 bits that products with weights work in: at most the rows of a band. */
@@ -23,25 +26,23 @@ export interface SimdMachine {
    * back, and then have no register left. Else products are added one by one in registers.
    */
   readonly partSums: boolean;
-  /** Tokens that share a pass over a matrix: as many as registers hold sums for. */
-  readonly together: number;
-  /**
-   * Bytes of a matrix that are asked for ahead of use where one token passes over it; 0: none. Cores
-   * follow a single stream too late by themselves.
-   */
-  readonly ahead: number;
-  /**
-   * Stretches of a matrix that one token's product walks side by side, at most: cores read several
-   * streams from memory faster than one where nothing is asked for ahead.
-   */
-  readonly streams: 1 | 2 | 4;
-  /** Tokens whose operands are laid out before the matrix is passed over. */
-  readonly staged: number;
   /**
    * Bytes of what is laid out, and of products with it, up to which more tokens are where those that chose
    * the same expert share a pass.
    */
   readonly stagedBytes: number;
+  /** Values of the schedule that may be better for some shape on some processor. */
+  readonly open: OpenSchedule;
+  /** What products of these shapes follow instead of the machine's own schedule. */
+  readonly schedules?: Schedules;
+}
+
+/** wasm has no instruction that asks ahead. */
+export interface OpenSchedule {
+  readonly together: readonly Schedule['together'][];
+  readonly ahead: readonly number[];
+  readonly streams: readonly Schedule['streams'][];
+  readonly staged: readonly number[];
 }
 
 /** The order of a reduction may depend on `workgroup`: targets of one machine agree in it. */
@@ -65,6 +66,7 @@ export const wasmMachine: SimdMachine = {
   streams: 4,
   staged: 32,
   stagedBytes: 3 << 19,
+  open: { together: [4, 8, 16], ahead: [0], streams: [1, 2, 4], staged: [16, 32, 64] },
 };
 
 /** x86-64: AVX2 works in halves of these vectors. */
@@ -79,6 +81,7 @@ export const x86Machine: SimdMachine = {
   streams: 4,
   staged: 64,
   stagedBytes: 3 << 19,
+  open: { together: [4, 8, 16], ahead: [0, 1024, 4096], streams: [1, 2, 4], staged: [32, 64, 128] },
 };
 
 /** aarch64: four registers a vector. */
@@ -93,6 +96,7 @@ export const armMachine: SimdMachine = {
   streams: 4,
   staged: 64,
   stagedBytes: 3 << 19,
+  open: { together: [2, 4, 8], ahead: [0, 1024, 4096], streams: [1, 2, 4], staged: [32, 64, 128] },
 };
 
 /** GPUs within the limits that every WebGPU device has. */
