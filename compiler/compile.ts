@@ -26,15 +26,27 @@ import { partition } from './4-partition/partition.ts';
 import type { Plan } from './4-partition/plan.ts';
 import { verifyPlan } from './4-partition/verify.ts';
 import { activationRefusal, cacheRefusal } from './5-kernel/activation.ts';
-import { type Machine, armMachine, wasmMachine, x86Machine } from './5-kernel/machine.ts';
+import { type Machine, type SimdMachine, armMachine, wasmMachine, x86Machine } from './5-kernel/machine.ts'; // prettier-ignore
 import { planRefusal, weightRefusal } from './5-kernel/refusals.ts';
+import { scheduleIn } from './5-kernel/schedule.ts';
 import { buildProgram } from './6-program/build.ts';
 import type { Limits, Program } from './6-program/program.ts';
 import { verifyProgram } from './6-program/verify.ts';
-import { archOf, nativeVariants } from './7-emit/native.ts';
+import { type TunedSchedule, nativeIsas } from '../runtime/manifest.ts';
+import { nativeVariants } from './7-emit/native.ts';
 import { type BundlePrograms, type BundleSource, writeBundle } from './8-bundle/bundle.ts';
 import type { Checkpoint } from './8-bundle/checkpoint.ts';
 import type { Files } from './8-bundle/files.ts';
+
+/** What kernels are made for, by target and instruction set. */
+export type Machines = Readonly<Record<'wasm' | (typeof nativeIsas)[number], SimdMachine>>;
+
+export const plainMachines: Machines = {
+  wasm: wasmMachine,
+  avx512: x86Machine,
+  avx2: x86Machine,
+  arm64: armMachine,
+};
 
 export interface CompileOptions {
   /** Targets of the bundle: names, or one text with commas between them. */
@@ -43,6 +55,8 @@ export interface CompileOptions {
   readonly limits?: Partial<Limits>;
   /** Behind the model's own. */
   readonly sheets?: readonly SheetSource[];
+  /** Machines with schedules that were found for them; the plain ones unless given. */
+  readonly machines?: Machines;
   /** Told of each graph rewrite that fired. */
   readonly onRewrite?: (rule: string, before: Graph, after: Graph) => void;
   /** Told what is begun, in words. */
@@ -226,10 +240,10 @@ function checkedProgram(plan: Plan, limits: Limits, machine: Machine): Program {
 }
 
 /** The machine of the first of the targets, on x86-64 where that leaves a choice. */
-export const firstMachine = ([first]: readonly BundleTarget[]): Machine =>
-  first === 'native' ? x86Machine : wasmMachine;
-
-const nativeMachines = { x64: x86Machine, arm64: armMachine } as const;
+export const firstMachine = (
+  [first]: readonly BundleTarget[],
+  machines: Machines = plainMachines,
+): Machine => (first === 'native' ? machines.avx512 : machines.wasm);
 
 /** The program for a machine: the one that was compiled, or another one of the same plan. */
 export const programOf = ({ plan, program, machine }: Compiled, other: Machine): Program =>
@@ -289,16 +303,21 @@ export async function compile(
     );
   }
   // The processors that native code is made for, and none else.
-  const archs = (['x64', 'arm64'] as const).filter((a) => variants.some((v) => archOf(v) === a));
-  const [first] = archs;
+  const isas = nativeIsas.filter((isa) => variants.some((v) => v.isa === isa));
+  const machines = options.machines ?? plainMachines;
+  const [first] = isas;
   const onlyNative = !targets.includes('wasm') && first !== undefined;
   const compiled = compileProgram(bound, checkpoint, {
     ...options,
-    machine: onlyNative ? nativeMachines[first] : wasmMachine,
+    machine: onlyNative ? machines[first] : machines.wasm,
   });
-  const native = archs.map((a) => [a, programOf(compiled, nativeMachines[a])] as const);
+  // Instruction sets of one machine share a program.
+  const made = new Map(
+    [...new Set(isas.map((isa) => machines[isa]))].map((m) => [m, programOf(compiled, m)]),
+  );
+  const native = isas.map((isa) => [isa, present(made.get(machines[isa]))] as const);
   const programs: BundlePrograms = {
-    ...(targets.includes('wasm') ? { wasm: programOf(compiled, wasmMachine) } : {}),
+    ...(targets.includes('wasm') ? { wasm: programOf(compiled, machines.wasm) } : {}),
     ...(native.length > 0 ? { native: Object.fromEntries(native) } : {}),
   };
   await writeBundle(programs, present(compiled.weights), checkpoint, files, out, {
@@ -308,12 +327,20 @@ export async function compile(
     eos: bound.eos ?? [],
     vocab: vocabOf(compiled.model),
     graph: compiled.graph,
+    schedules: {
+      wasm: schedulesOf(machines.wasm),
+      native: isas.flatMap((isa) => schedulesOf(machines[isa]).map((t) => ({ isa, ...t }))),
+    },
     ...(options.onStep ? { onStep: options.onStep } : {}),
     ...(options.onProgress ? { onProgress: options.onProgress } : {}),
     ...(options.signal ? { signal: options.signal } : {}),
   });
   return compiled;
 }
+
+/** A machine's schedules that are not its own, for the manifest. */
+const schedulesOf = ({ schedules = new Map() }: SimdMachine): readonly TunedSchedule[] =>
+  [...schedules].map(([shape, schedule]) => ({ shape, ...scheduleIn(schedule) }));
 
 /** Entries of the vocabulary: the width of the model's result. */
 export function vocabOf(model: Model): number {

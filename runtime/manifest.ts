@@ -99,6 +99,19 @@ export interface WasmProgram extends StepSizes {
     /** Addresses of 64 bits; absent: of 32. */
     readonly memory64?: boolean;
   }[];
+  /** Schedules that were measured to be better than the compiler's own, for humans and tools. */
+  readonly schedules?: readonly TunedSchedule[];
+}
+
+/** How the products of a shape are computed: tokens laid out and in a pass, bytes asked for ahead, streams. */
+export interface TunedSchedule {
+  /** Native code: the instruction set that it is for. */
+  readonly isa?: (typeof nativeIsas)[number];
+  readonly shape: string;
+  readonly together: number;
+  readonly ahead: number;
+  readonly streams: number;
+  readonly staged: number;
 }
 
 /** Bytes that a wasm program addresses in 32 bits, and the most that engines give to 64 (memory64). */
@@ -122,6 +135,8 @@ export interface NativeProgram extends StepSizes {
     readonly os: (typeof nativeSystems)[number];
     readonly isa: (typeof nativeIsas)[number];
   }[];
+  /** Schedules that were measured to be better than the compiler's own, for humans and tools. */
+  readonly schedules?: readonly TunedSchedule[];
 }
 
 /** A size that the host computes before a launch, of whole numbers. */

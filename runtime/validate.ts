@@ -91,11 +91,25 @@ const stepSizes = {
   scratchBytes: size,
   output: object({ offset: size, width: positive, rowBytes: positive }),
 };
+const schedules = optional(
+  list(
+    object({
+      isa: optional(oneOf(nativeIsas)),
+      shape: text,
+      together: positive,
+      ahead: size,
+      streams: positive,
+      staged: positive,
+    }),
+  ),
+);
 const wasmProgram = object({
+  schedules,
   variants: list(object({ file, threads: flag, relaxed: flag, memory64: optional(flag) })),
   ...stepSizes,
 });
 const nativeProgram = object({
+  schedules,
   variants: list(object({ file, os: oneOf(nativeSystems), isa: oneOf(nativeIsas) })),
   ...stepSizes,
 });

@@ -135,7 +135,7 @@ describe('a bundle', () => {
     const { program, weights, graph } = compileProgram(bound, checkpoint, { limits });
     const moved = program.weights.map((w, i) => (i === 0 ? { ...w, offset: w.offset + 64 } : w));
     const written = writeBundle(
-      { wasm: program, native: { x64: { ...program, weights: moved }, arm64: program } },
+      { wasm: program, native: { avx2: { ...program, weights: moved }, arm64: program } },
       present(weights),
       checkpoint,
       nodeFiles,

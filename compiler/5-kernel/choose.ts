@@ -40,7 +40,8 @@ const line = 64;
 /**
  * What is open for a step: for one token how its matrix is read, for more how many share a pass and how
  * many are laid out. The machine's own schedule is the first; where tokens choose their matrices it is
- * the only one for many, for nothing is known of what they choose.
+ * the only one for many, for nothing is known of what they choose. So it is where results are wanted of
+ * few tokens of a chunk.
  */
 export function candidatesFor(
   { machine, region }: Pick<Work, 'machine' | 'region'>,
@@ -49,7 +50,7 @@ export function candidatesFor(
   const { open } = machine;
   const own = scheduleIn(machine);
   const chosen = region.groups.some((g) => g.anchors.some((a) => a.contraction?.ids !== undefined));
-  if (tokens > 1 && chosen) return [own];
+  if (tokens > 1 && (chosen || region.axis === 'r')) return [own];
   const others =
     tokens === 1
       ? open.ahead.flatMap((ahead) => open.streams.map((streams) => ({ ...own, ahead, streams })))

@@ -1,5 +1,10 @@
 /** Programs and their weights as a bundle folder. */
-import { type FileEntry, type Manifest, manifestVersion } from '../../runtime/manifest.ts';
+import {
+  type FileEntry,
+  type Manifest,
+  type TunedSchedule,
+  manifestVersion,
+} from '../../runtime/manifest.ts';
 import { invariant, present } from '../base/invariant.ts';
 import { nameAt } from '../2-model/model.ts';
 import type { BoundWeights } from '../2-model/bind-weights.ts';
@@ -33,6 +38,8 @@ export interface BundlePrograms {
 }
 
 export interface BundleOptions extends BundleSource, WriteOptions {
+  /** Schedules of programs that are not their machines' own, for the manifest. */
+  readonly schedules?: Readonly<Record<'wasm' | 'native', readonly TunedSchedule[]>>;
   readonly vocab: number;
   readonly context?: number;
   readonly bos?: number;
@@ -134,7 +141,10 @@ async function writeAll(
         stride,
       })),
     },
-    programs: { ...(wasm ? { wasm } : {}), ...(native ? { native } : {}) },
+    programs: {
+      ...(wasm ? { wasm: { ...wasm, ...tunedIn(options.schedules?.wasm) } } : {}),
+      ...(native ? { native: { ...native, ...tunedIn(options.schedules?.native) } } : {}),
+    },
     ...(tokenizer ? { tokenizer } : {}),
     cost: { flopsPerToken: decode.flops, weightBytesPerToken: decode.weightBytes },
   };
@@ -143,6 +153,9 @@ async function writeAll(
     text(`${JSON.stringify(manifest, null, 1)}\n`),
   );
 }
+
+const tunedIn = (schedules: readonly TunedSchedule[] = []) =>
+  schedules.length === 0 ? {} : { schedules };
 
 /** What all programs agree on: one of them, to read weights and states from. */
 function commonOf({ wasm, native }: BundlePrograms): Program {

@@ -8,7 +8,7 @@ import {
 import { invariant, present } from '../base/invariant.ts';
 import type { Program } from '../6-program/program.ts';
 import { type LlvmVariant, emitLlvm } from '../7-emit/llvm.ts';
-import { type NativeTools, archOf, libraryFile } from '../7-emit/native.ts';
+import { type NativeTools, libraryFile } from '../7-emit/native.ts';
 import { type WasmOptions, assembleWasm, emitWasm } from '../7-emit/wasm.ts';
 
 /** Stores a file of the bundle and gives its name. */
@@ -73,8 +73,8 @@ export async function writeWasm(
   return { variants, ...sizesOf(program) };
 }
 
-/** A step for each kind of processor that a variant is for. */
-export type NativePrograms = Readonly<Partial<Record<ReturnType<typeof archOf>, Program>>>;
+/** A step for each instruction set that a variant is for. */
+export type NativePrograms = Readonly<Partial<Record<LlvmVariant['isa'], Program>>>;
 
 /** Builds that run beside each other: each takes a core and a few hundred MB. */
 const atOnce = 2;
@@ -88,7 +88,7 @@ export async function writeNative(
   { onStep, signal }: WriteOptions,
 ): Promise<NativeProgram> {
   const programFor = (v: LlvmVariant): Program =>
-    present(programs[archOf(v)], `a program for ${v.isa}`);
+    present(programs[v.isa], `a program for ${v.isa}`);
   const libraries = await mapFew(wanted, atOnce, async (v, i) => {
     signal?.throwIfAborted();
     onStep?.(`native code for ${v.os}, ${v.isa} (${i + 1} of ${wanted.length})`);

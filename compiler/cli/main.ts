@@ -168,6 +168,10 @@ common(
     .option('--out <dir>', 'the bundle folder; replaced as a whole once everything is written')
     .addOption(new Option('--emit <stage>', 'print a stage instead').choices(stages))
     .option('--trace', 'tell each rewrite that fired, on standard error')
+    .option(
+      '--tune',
+      'measure on this machine how products are computed best, once for each shape and processor',
+    )
     .option('--max-step <tokens>', 'tokens of the largest step (default: 512)', whole)
     .addOption(kvOption())
     .option(

@@ -13,7 +13,14 @@ import { printProgram } from '../6-program/print.ts';
 import { emitLlvm } from '../7-emit/llvm.ts';
 import { nativeVariants } from '../7-emit/native.ts';
 import { emitWasm } from '../7-emit/wasm.ts';
-import { type BundleTarget, type Compiled, firstMachine, programOf } from '../compile.ts';
+import {
+  type BundleTarget,
+  type Compiled,
+  type Machines,
+  firstMachine,
+  plainMachines,
+  programOf,
+} from '../compile.ts';
 
 export const stages = ['ast', 'model', 'graph', 'plan', 'kernel', 'program', 'code'] as const;
 export type StageName = (typeof stages)[number];
@@ -42,6 +49,7 @@ export function printStage(
   stage: Exclude<StageName, 'ast'>,
   compiled: Compiled,
   targets: readonly BundleTarget[],
+  machines: Machines = plainMachines,
 ): string {
   const { model, graph, plan, program } = compiled;
   switch (stage) {
@@ -56,15 +64,15 @@ export function printStage(
     case 'program':
       return printProgram(program);
     case 'code':
-      return targets.map((t) => printCode(t, compiled)).join('\n');
+      return targets.map((t) => printCode(t, compiled, machines)).join('\n');
     default:
       return unreachable(stage);
   }
 }
 
 /** The first variant of a target's code. */
-function printCode(target: BundleTarget, compiled: Compiled): string {
-  const program = programOf(compiled, firstMachine([target]));
+function printCode(target: BundleTarget, compiled: Compiled, machines: Machines): string {
+  const program = programOf(compiled, firstMachine([target], machines));
   switch (target) {
     case 'wasm':
       return emitWasm(program, { threads: true, relaxed: true, memory64: false });

@@ -1,9 +1,12 @@
 import { resolve } from 'node:path';
 import {
   type BundleTarget,
+  type Compiled,
+  type Machines,
   compile,
   compileProgram,
   firstMachine,
+  plainMachines,
   readTargets,
 } from '../../compile.ts';
 import type { CachedType } from '../../2-model/effects.ts';
@@ -11,7 +14,7 @@ import type { LlvmVariant } from '../../7-emit/llvm.ts';
 import { readVariants } from '../../7-emit/native.ts';
 import { costOf } from '../../3-graph/cost.ts';
 import { UsageError } from '../errors.ts';
-import { sizeText } from '../console.ts';
+import { type Console, sizeText } from '../console.ts';
 import { openNativeTools } from '../native-tools.ts';
 import { nodeFiles } from '../node-files.ts';
 import { withCache } from '../open.ts';
@@ -24,6 +27,7 @@ import {
   stages,
 } from '../stages.ts';
 import { importSheets, openSubject } from '../subject.ts';
+import { type TuneRequest, type TunedMachines, tuneMachines } from '../tune/machines.ts';
 import { tellWarnings } from '../warnings.ts';
 import { version } from '../version.ts';
 import type { Context } from './context.ts';
@@ -39,6 +43,8 @@ export interface CompileFlags {
   readonly checkpoint?: string;
   readonly maxStep?: number;
   readonly kv?: CachedType;
+  /** Measures schedules on this machine. */
+  readonly tune?: boolean;
   /** Files with more sheets. */
   readonly sheet?: readonly string[];
 }
@@ -74,22 +80,36 @@ export async function compileCommand(
   };
   const sheets = (await Promise.all((flags.sheet ?? []).map(importSheets))).flat();
   const options = { ...limits, sheets, ...(trace ? { onRewrite } : {}) };
+  const tuning = flags.tune === true;
+  // What is missing is said before anything is compiled.
+  const native =
+    targets.includes('native') && (out !== undefined || tuning)
+      ? await openNativeTools(signal)
+      : undefined;
+  const source = { compiler: version(), ...(native ? { native } : {}), ...variants };
+  const tuned = tuning
+    ? await tunedFor(
+        compileProgram(bound, checkpoint, options),
+        { targets, signal, ...source },
+        console,
+      )
+    : undefined;
+  const machines = tuned?.machines ?? plainMachines;
+  const told = tuned ? { tuned: { cache: tuned.cache, shapes: tuned.tuned } } : {};
   if (emit !== undefined) {
-    const machine = firstMachine(targets);
+    const machine = firstMachine(targets, machines);
     const program = () => compileProgram(bound, checkpoint, { ...options, machine });
-    const text = textOf(emit, program, bound.template, targets);
+    const text = textOf(emit, program, bound.template, targets, machines);
     if (!json) console.out(text);
-    if (out === undefined) return { stage: emit, text };
+    if (out === undefined) return { stage: emit, text, ...told };
   }
   const folder = resolve(out ?? '');
-  // What is missing is said before anything is compiled.
-  const native = targets.includes('native') ? await openNativeTools(signal) : undefined;
-  const source = { compiler: version(), ...(native ? { native } : {}), ...variants };
   const began = performance.now();
   const bar = console.progress(`compiling into ${out}`);
   const compiled = await compile(bound, checkpoint, source, nodeFiles, folder, {
     target: targets,
     ...options,
+    machines,
     signal,
     onStep: bar.step,
     onProgress: bar.update,
@@ -114,8 +134,35 @@ export async function compileCommand(
     flopsPerToken: cost.flops,
     kvBytesPerToken: memory.stateBytesPerSlot,
     unusedTensors: unused,
+    ...told,
     warnings: tellWarnings(compiled.warnings, console),
   };
+}
+
+/** Machines with the schedules that this machine runs best. */
+async function tunedFor(
+  { plan, program }: Compiled,
+  request: Pick<TuneRequest, 'targets' | 'signal' | 'compiler' | 'native' | 'variants'>,
+  console: Console,
+): Promise<TunedMachines> {
+  const bar = console.progress('tuning');
+  const began = performance.now();
+  const found = await tuneMachines({
+    ...request,
+    plan,
+    most: program.limits.tokens,
+    onStep: bar.step,
+    onProgress: bar.update,
+    onNote: console.note,
+  });
+  const measured = found.tuned.filter((t) => !t.cached).length;
+  const changed = Object.values(found.machines).flatMap((m) => [...(m.schedules?.keys() ?? [])]);
+  bar.end(
+    `tuned ${found.tuned.length} shapes of products: ${measured} measured, ` +
+      `${found.tuned.length - measured} known from ${found.cache}; ${changed.length} with other schedules, ` +
+      `${Math.round(performance.now() - began)} ms`,
+  );
+  return found;
 }
 
 const namesIn = (list: string): readonly LlvmVariant[] =>
@@ -126,10 +173,13 @@ function textOf(
   program: () => ReturnType<typeof compileProgram>,
   template: Parameters<typeof printTemplates>[0],
   targets: readonly BundleTarget[],
+  machines: Machines,
 ): string {
   // Mistakes in templates are found by compiling: the tree alone would hide them.
   const compiled = program();
-  return stage === 'ast' ? printTemplates(template) : printStage(stage, compiled, targets);
+  return stage === 'ast'
+    ? printTemplates(template)
+    : printStage(stage, compiled, targets, machines);
 }
 
 const some = (names: readonly string[]): string =>
