@@ -7,13 +7,19 @@ import type { SheetSource } from '../../compiler/index.ts';
 import type { Plan, PlanItem, Region as PlanRegion } from '../../compiler/4-partition/plan.ts';
 import { type Binding, makeBuilder } from '../../compiler/5-kernel/builder.ts';
 import type { LoweredRegion } from '../../compiler/5-kernel/context.ts';
-import { interpretKernel } from '../../compiler/5-kernel/interpret.ts';
 import { lowerRegion } from '../../compiler/5-kernel/lower.ts';
 import { simtMachine } from '../../compiler/5-kernel/machine.ts';
 import { makeRaceLog } from '../../compiler/5-kernel/races.ts';
 import { type Counts, makeCounts } from '../../compiler/5-kernel/simt/counts.ts';
-import { type StateTile, blockEntries, stateTile } from '../../compiler/5-kernel/state-rows.ts';
+import {
+  type StateTile,
+  arraysOf,
+  blockEntries,
+  stateTile,
+} from '../../compiler/5-kernel/state-rows.ts';
 import { verifyKernel } from '../../compiler/5-kernel/verify.ts';
+import { type ProgramMemory, type StepSizes, interpretProgram } from '../../compiler/6-program/interpret.ts'; // prettier-ignore
+import type { Argument, Item, Program, StateSlot } from '../../compiler/6-program/program.ts';
 import { type Case, type Sizes, build } from './attention.ts';
 
 /** A token of a step: its sequence, and how many entries it sees, itself the last. */
@@ -87,125 +93,158 @@ export interface Ran {
   readonly counts: Counts;
 }
 
-/** The results of a step's tokens; `lengths`: entries of each sequence. Nothing but what they need is set. */
-export function runAttend(
+/** Attention of a step's tokens as a program over memory that holds what they need, and else ones. */
+interface Step {
+  readonly program: Program;
+  readonly memory: ProgramMemory;
+  readonly sizes: StepSizes;
+  /** The result of each token, once the program has run. */
+  rows(): Float32Array[];
+}
+
+const aligned = (n: number): number => Math.ceil(n / 256) * 256;
+
+/** `lengths`: entries of each sequence. */
+export function attendStep(
   { plan, kernels, sizes }: AttendKernels,
   lengths: readonly number[],
   tokens: readonly Token[],
-  counted = false,
-): Ran {
+): Step {
   const { heads, kv, head } = sizes;
   const { table, count } = pagesOf(lengths);
   const slots = count * blockEntries;
   const blocks = Math.max(...table.map((p) => p.length)) + 1;
-  const places = new Map<string, { address: number; bytes: number }>();
-  let size = 0;
-  const bytesFor = (b: Binding): number => {
+  const facts = present([...plan.producers.values()].find((f) => f.lowered.kind === 'attend'));
+  const [q = -1, k = -1, v = -1] = facts.node.inputs;
+  const caches = [k, v].map((x) => present(plan.producers.get(x)));
+  let end = 0;
+  const placed = <T extends { readonly bytes: number }>(x: T): T & { readonly offset: number } => {
+    const offset = end;
+    end = aligned(end + x.bytes);
+    return { ...x, offset };
+  };
+  const used = new Set(kernels.flatMap((x) => x.bindings.flatMap((b) => (b.kind === 'buffer' ? [b.buffer] : [])))); // prettier-ignore
+  const buffers = [...new Map([...plan.buffers.values()].map((b) => [b.id, b])).values()]
+    .filter((b) => used.has(b.id))
+    .map(({ id, name, rows, width }) => {
+      const bytes = 4 * width * (typeof rows === 'number' ? rows : tokens.length);
+      return placed({ id, name, bytes, from: 0, to: 0 });
+    });
+  const arenaBytes = end;
+  let perSlot = 0;
+  const states = caches.flatMap((c) =>
+    arraysOf(plan, c).map(({ name, dtype, row }): StateSlot => {
+      const bytes = bytesOf[dtype] * row.reduce((a, b) => a * b, 1);
+      perSlot += bytes;
+      return { name, dtype, row, bytes, offset: perSlot - bytes, count: 1, stride: 0 };
+    }),
+  );
+  const state = placed({ bytes: perSlot * slots }).offset;
+  const fields = ['position', 'sequence', 'length', 'table', 'keys'] as const;
+  const wordsOf = (field: (typeof fields)[number]): number =>
+    field === 'table' ? blocks * lengths.length : field === 'keys' ? slots : tokens.length;
+  const step = new Map(
+    fields.map((f) => {
+      const { offset, bytes } = placed({ bytes: 4 * wordsOf(f) });
+      return [f as string, { address: offset, bytes }];
+    }),
+  );
+  const memory = new DataView(new Uint8Array(end).fill(255).buffer);
+  fill();
+  const out = present(plan.buffers.get(present(facts.node.results[0])));
+  const bufferAt = (id: number): number => present(buffers.find((b) => b.id === id)).offset;
+  const argumentOf = (b: Binding): Argument => {
     switch (b.kind) {
-      case 'buffer': {
-        const buffer = present([...plan.buffers.values()].find((x) => x.id === b.buffer));
-        const rows = typeof buffer.rows === 'number' ? buffer.rows : tokens.length;
-        return 4 * rows * buffer.width;
-      }
-      case 'state': {
-        const [rows, scales] = [4 * slots * kv * head, 4 * slots * kv];
-        return b.state.endsWith('.scales') ? scales : rows;
-      }
+      case 'buffer':
+        return { kind: 'arena', offset: bufferAt(b.buffer), stride: 0 };
+      case 'state':
+        return { kind: 'state', offset: present(states.find((s) => s.name === b.state)).offset, stride: 0 }; // prettier-ignore
       case 'step':
-        return 4 * (b.field === 'table' ? blocks * lengths.length : b.field === 'keys' ? slots : tokens.length); // prettier-ignore
+        return { kind: 'step', field: b.field };
       case 'weight':
-        return 4 * heads;
+        throw new Error('attention that reads weights');
     }
   };
-  const place = (b: Binding): { address: number; bytes: number } => {
-    const key = JSON.stringify(b);
-    const had = places.get(key);
-    if (had) return had;
-    const made = { address: size, bytes: bytesFor(b) };
-    size += Math.ceil(made.bytes / 64) * 64;
-    places.set(key, made);
-    return made;
+  const program: Program = {
+    name: 'attention',
+    limits: { tokens: tokens.length, rows: tokens.length },
+    kernels: kernels.map((x) => x.kernel),
+    body: kernels.flatMap((x, n): Item[] => [
+      { kind: 'launch', kernel: n, args: x.bindings.map(argumentOf) },
+      { kind: 'barrier' },
+    ]),
+    memory: { arenaBytes, scratchBytes: 0, weightBytes: 0, stateBytesPerSlot: perSlot, buffers },
+    weights: [],
+    states,
+    output: { offset: bufferAt(out.id), width: heads * head, rowBytes: 4 * heads * head },
   };
-  const regions = kernels.map((k) => k.bindings.map(place));
-  const bytes = new Uint8Array(size).fill(255);
-  const memory = new DataView(bytes.buffer);
-  fill();
-  const counts = makeCounts(size);
-  const races = makeRaceLog(size);
-  kernels.forEach(({ kernel }, n) => {
-    const scalars = { t: tokens.length, r: tokens.length, blocks };
-    const run = { memory, regions: present(regions[n]), scalars, threads: 1, races };
-    interpretKernel(kernel, counted ? { ...run, observer: counts } : run); // prettier-ignore
-    races.barrier();
-  });
-  const [facts] = attends();
-  const out = present(plan.buffers.get(present(facts?.node.results[0])));
-  const at = place({ kind: 'buffer', buffer: out.id }).address;
-  const rows = tokens.map((_, t) => {
-    const from = at + 4 * t * heads * head;
-    return new Float32Array(bytes.slice(from, from + 4 * heads * head).buffer);
-  });
-  return { rows, counts };
-
-  function attends() {
-    return [...new Set(plan.producers.values())].filter((f) => f.lowered.kind === 'attend');
-  }
+  return {
+    program,
+    memory: { memory, arena: 0, weights: end, state, step, slots },
+    sizes: { t: tokens.length, r: tokens.length, blocks, threads: 1 },
+    rows: () =>
+      tokens.map((_, t) => {
+        const from = bufferAt(out.id) + 4 * t * heads * head;
+        return new Float32Array(memory.buffer.slice(from, from + 4 * heads * head));
+      }),
+  };
 
   function fill(): void {
-    const [facts] = attends();
-    const [q = -1, k = -1, v = -1] = present(facts).node.inputs;
-    const { id } = present(plan.buffers.get(q));
-    const queries = place({ kind: 'buffer', buffer: id }).address;
+    const queries = present(buffers.find((b) => b.id === plan.buffers.get(q)?.id)).offset;
     tokens.forEach(({ sequence, length }, t) => {
       for (let h = 0; h < heads; h++)
         rowOf('q', h, head, sequence, length - 1).forEach((x, i) =>
           memory.setFloat32(queries + 4 * ((t * heads + h) * head + i), x, true),
         );
     });
-    const put = (
-      field: 'position' | 'sequence' | 'length' | 'table' | 'keys',
-      i: number,
-      x: number,
-    ): void =>
-      // prettier-ignore
-      memory.setInt32(place({ kind: 'step', field }).address + 4 * i, x, true);
+    const put = (field: (typeof fields)[number], i: number, x: number): void =>
+      memory.setInt32(present(step.get(field)).address + 4 * i, x, true);
     tokens.forEach(({ sequence, length }, t) => {
       put('position', t, length - 1);
       put('sequence', t, sequence);
       put('length', t, length);
     });
     table.forEach((pages, s) => pages.forEach((p, n) => put('table', s * blocks + n, p)));
-    for (const [of, value] of [
-      ['keys', k],
-      ['values', v],
-    ] as const) {
-      // prettier-ignore
-      const append = present(plan.producers.get(value));
+    caches.forEach((append, n) => {
       const tile = stateTile(makeBuilder(), plan, append);
       const name = present(append.node.state).name;
-      const state = place({ kind: 'state', state: name }).address;
+      const placeOf = (of: string): number =>
+        state + present(states.find((x) => x.name === of)).offset * slots;
       table.forEach((pages, s) => {
         for (let e = 0; e < (lengths[s] ?? 0); e++) {
           const page = present(pages[Math.floor(e / blockEntries)]);
           const inPage = e % blockEntries;
           put('keys', page * blockEntries + inPage, e);
           for (let g = 0; g < kv; g++) {
-            const { codes, scale } = kept(tile, rowOf(of, g, head, s, e));
+            const { codes, scale } = kept(tile, rowOf(n === 0 ? 'keys' : 'values', g, head, s, e));
             const start = (page * kv + g) * blockEntries * head + inPage * tile.perSlot;
             codes.forEach((x, i) => {
-              const at = state + bytesOf[tile.dtype] * (start + i * tile.perElement);
+              const at = placeOf(name) + bytesOf[tile.dtype] * (start + i * tile.perElement);
               if (tile.dtype === 'f32') memory.setFloat32(at, x, true);
               else if (tile.dtype === 'f16') memory.setUint16(at, x, true);
               else memory.setInt8(at, x);
             });
             if (!tile.codes) continue;
-            const scales = place({ kind: 'state', state: `${name}.scales` }).address;
-            memory.setFloat32(scales + 4 * ((page * kv + g) * blockEntries + inPage), scale, true);
+            const at = placeOf(`${name}.scales`) + 4 * ((page * kv + g) * blockEntries + inPage);
+            memory.setFloat32(at, scale, true);
           }
         }
       });
-    }
+    });
   }
+}
+
+/** Runs it in the kernels' interpreter. */
+export function runAttend(
+  k: AttendKernels,
+  lengths: readonly number[],
+  tokens: readonly Token[],
+  counted = false,
+): Ran {
+  const { program, memory, sizes, rows } = attendStep(k, lengths, tokens);
+  const counts = makeCounts(memory.memory.byteLength);
+  interpretProgram(program, memory, sizes, makeRaceLog(memory.memory.byteLength), counted ? counts : undefined); // prettier-ignore
+  return { rows: rows(), counts };
 }
 
 /** What weighs the values for a query at i of head h: from the scaled products with the keys it sees. */
