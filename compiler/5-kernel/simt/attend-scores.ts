@@ -12,7 +12,8 @@ import { blockEntries, blockStart } from '../state-rows.ts';
 import { loop, named, readRegister, registers, store, when } from '../statements.ts';
 import { type KeyThreads, metStride, mostThreads } from './attend-shape.ts';
 import {
-  type Attention, type KeyBlock, type Rows, barrier, pageAt, range, registersOf, rowOf, thread,
+  type Attention, type KeyBlock, type Rows, barrier, byTokens, leftAt, leftOf, pageAt, range,
+  registersOf, rowOf, rowRegister, thread,
 } from './attend-state.ts'; // prettier-ignore
 import { wordElements, wordsFrom } from './state-words.ts';
 
@@ -67,12 +68,13 @@ function sideBySide(a: Attention, r: Rows, k: KeyBlock, t: KeyThreads): Stmt[] {
   const q = queriesAt(a, r, variable(i));
   const step: Stmt[] = [...q.stmts];
   const at = add(start.ref, mul(variable(i), int(blockEntries / perWord)));
-  wordElements(a.keys, t.lanes, holding(a, 'k', step), at).forEach((key, n) => {
-    q.refs.forEach((query, row) => {
+  const keys = wordElements(a.keys, t.lanes, holding(a, 'k', step), at);
+  const fmas = (row: number): Stmt[] =>
+    keys.map((key, n) => {
       const at = n * r.count + row;
-      step.push(store(acc, at, fma(splat(query, t.lanes), key, sums.at(at))));
+      return store(acc, at, fma(splat(present(q.refs[row]), t.lanes), key, sums.at(at)));
     });
-  });
+  step.push(...byTokens(a, r, fmas));
   const side = Math.min(r.count, a.shape.side);
   const met = range(Math.ceil(r.count / side)).flatMap((set): Stmt[] => {
     const rows = range(side).map((x) => set * side + x).filter((row) => row < r.count); // prettier-ignore
@@ -111,8 +113,10 @@ function ownKey(a: Attention, r: Rows, k: KeyBlock): Stmt[] {
     const part = present(parts[n % perWord]);
     const key = lanes === 1 ? part : lane(part, Math.floor(n / perWord));
     const q = queriesAt(a, r, add(mul(variable(w), int(perWord)), int(n)));
-    step.push(...q.stmts);
-    q.refs.forEach((query, row) => step.push(store(acc, row, fma(query, key, sums.at(row)))));
+    const fmas = (row: number): Stmt[] => [
+      store(acc, row, fma(present(q.refs[row]), key, sums.at(row))),
+    ];
+    step.push(...q.stmts, ...byTokens(a, r, fmas));
   });
   return [
     start.stmt,
@@ -181,55 +185,48 @@ export function maskedScores(a: Attention, r: Rows, k: KeyBlock): Stmt[] {
 
 /**
  * Maxima of the rows over the block, then e^(score - m) in place of the scores, times the scale of the
- * value. Returns how the state before the block is carried on, by row.
+ * value. How the state before the block is carried on is left by each row's thread.
  */
-export function weights(
-  a: Attention,
-  r: Rows,
-  k: KeyBlock,
-): { readonly stmts: Stmt[]; readonly carry: readonly Expr[] } {
+export function weights(a: Attention, r: Rows, k: KeyBlock): Stmt[] {
   const { builder: b } = a.ctx;
-  const all = range(r.count);
   const { codes } = a.values.state;
   const page = pageAt(a, k, div(thread, int(blockEntries)));
   const scaleAt = codes && add(blockStart(codes.scales, page, r.kvHead), rem(thread, int(blockEntries))); // prettier-ignore
   const scale = codes && scaleAt && named(b.fresh('scale'), load(codes.scales.tile, scaleAt));
-  const rows = all.map((row) => {
-    const before = readRegister(r.m, row, 1);
-    const most = overMost(a, row, max);
-    const m = named(b.fresh('m'), max(before, most.value));
-    // A row that sees nobody yet has weights of e^-Infinity, not of e^(Infinity - Infinity).
-    const finite = compare('gt', m.ref, num(-Infinity));
-    const by = named(b.fresh('by'), select(finite, m.ref, num(0)));
-    const carry = named(b.fresh('carry'), unary('exp', sub(before, by.ref)));
+  const before = rowRegister(r, 'm');
+  const most = overMost(a, max);
+  const m = named(b.fresh('m'), max(before.value, most.value));
+  // A row that sees nobody yet has weights of e^-Infinity, not of e^(Infinity - Infinity).
+  const finite = compare('gt', m.ref, num(-Infinity));
+  const by = named(b.fresh('by'), select(finite, m.ref, num(0)));
+  const step: Stmt[] = [
+    ...most.stmts,
+    m.stmt,
+    by.stmt,
+    store(a.state, leftAt(thread, 'by'), by.ref),
+    store(a.state, leftAt(thread, 'carry'), unary('exp', sub(before.value, by.ref))),
+    store(r.row, before.number, m.ref),
+  ];
+  const rows = range(r.count).flatMap((row): Stmt[] => {
     const score = load(a.scores, scoreAt(int(row)));
-    const e = named(b.fresh('e'), unary('exp', sub(score, by.ref)));
-    const l = readRegister(r.l, row, 1);
-    return {
-      carry: carry.ref,
-      stmts: [
-        ...most.stmts,
-        m.stmt,
-        by.stmt,
-        carry.stmt,
-        e.stmt,
-        store(r.m, row, m.ref),
-        store(r.l, row, add(mul(l, carry.ref), e.ref)),
-        store(a.scores, scoreAt(int(row)), scale ? mul(e.ref, scale.ref) : e.ref),
-      ],
-    };
+    const e = named(b.fresh('e'), unary('exp', sub(score, leftOf(a, int(row), 'by'))));
+    const l = mul(readRegister(r.l, row, 1), leftOf(a, int(row), 'carry'));
+    return [
+      e.stmt,
+      store(r.l, row, add(l, e.ref)),
+      store(a.scores, scoreAt(int(row)), scale ? mul(e.ref, scale.ref) : e.ref),
+    ];
   });
-  return {
-    stmts: [
-      barrier,
-      ...someOfRows(a, r, max),
-      barrier,
-      ...(scale ? [scale.stmt] : []),
-      ...rows.flatMap((x) => x.stmts),
-      barrier,
-    ],
-    carry: rows.map((x) => x.carry),
-  };
+  return [
+    barrier,
+    ...someOfRows(a, r, max),
+    barrier,
+    when(compare('lt', thread, int(r.count)), step),
+    barrier,
+    ...(scale ? [scale.stmt] : []),
+    ...rows,
+    barrier,
+  ];
 }
 
 /** A row's scores combined by `mostThreads` threads, each of which leaves what it has. */
@@ -245,14 +242,13 @@ export function someOfRows(a: Attention, r: Rows, combine: (x: Expr, y: Expr) =>
   return [row.stmt, ...(some ? [when(compare('lt', row.ref, int(r.count)), body)] : body)];
 }
 
-/** What `someOfRows` left of a row, combined. */
+/** What `someOfRows` left of the row with the thread's number, combined. */
 export function overMost(
   a: Attention,
-  row: number,
   combine: (x: Expr, y: Expr) => Expr,
 ): { readonly stmts: readonly Stmt[]; readonly value: Expr } {
   const wide = range(mostThreads / 4).map((n) =>
-    load(a.most, int(row * mostThreads + 4 * n), 'f32', 4),
+    load(a.most, add(mul(thread, int(mostThreads)), int(4 * n)), 'f32', 4),
   );
   const four = named(a.ctx.builder.fresh('four'), wide.reduce(combine));
   return { stmts: [four.stmt], value: lanesCombined(four.ref, combine) };

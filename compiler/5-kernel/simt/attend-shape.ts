@@ -8,8 +8,10 @@ import type { StateWords } from './state-words.ts';
 export const attendThreads = blockKeys;
 /** Threads that take the largest of a row's scores first, of as many keys each as come to a block. */
 export const mostThreads = 16;
-/** Rows of a workgroup, at most: as many have `mostThreads` each. */
+/** Query heads of a workgroup, at most: as many rows have `mostThreads` each. */
 const mostRows = attendThreads / mostThreads;
+/** Rows of a workgroup where several tokens are read for together, at most. */
+const besideRows = 4;
 /** Accumulators of a thread, at most, of products and again of values. */
 const accumulators = 64;
 /** Elements of shared memory in which sums of threads meet, at most where fewer would do. */
@@ -34,15 +36,12 @@ export interface ValueThreads {
   readonly rounds: number;
 }
 
-/**
- * A function of the attention and its caches alone: how many tokens a step has decides how many rows a
- * workgroup takes and nothing that a sum is made by.
- */
+/** A function of the attention and its caches alone: a step decides nothing that a sum is made by. */
 export interface AttendShape {
   /** Query heads of a workgroup, and workgroups for those of a key head. */
   readonly heads: number;
   readonly chunks: number;
-  /** Tokens of a workgroup where it has all their keys. */
+  /** Tokens of a workgroup where it has all their keys, at most. */
   readonly tokens: number;
   /** Turned keys lie side by side for each element; of others each thread has one. */
   readonly keys: KeyThreads | undefined;
@@ -52,15 +51,19 @@ export interface AttendShape {
   readonly side: number;
 }
 
+/** Numbers that a row's first thread leaves for all. */
+export const rowState = 4;
+
 /** From the sums of one thread of a key's to those of the next, for some rows: past what banks would share. */
 export const metStride = (rows: number): number => rows * blockKeys + 16;
 
-/** Elements of the shared tiles for `rows` rows: queries, scores, sums, first maxima and pages of two blocks. */
+/** Elements of the shared tiles for `rows` rows: queries, scores, sums, first maxima, states and pages of two blocks. */
 export const sharedTiles = (rows: number, width: number, met: number) => ({
   queries: rows * width,
   scores: rows * blockKeys,
   sums: met,
   most: rows * mostThreads,
+  state: rows * rowState,
   pages: 2 * (blockKeys / blockEntries),
 });
 /** What they take, each from the next multiple of 64 bytes on. */
@@ -78,7 +81,9 @@ export function attendShape(
   for (let most = mostRows; most >= 1; most /= 2) {
     const chunks = Math.ceil(group / most);
     const heads = Math.ceil(group / chunks);
-    const tokens = inParts(lowered) ? Math.max(1, Math.floor(most / heads)) : 1;
+    const tokens = inParts(lowered)
+      ? Math.max(1, Math.floor(Math.min(most, besideRows) / heads))
+      : 1;
     const rows = heads * tokens;
     const own = {
       keys: keys.state.perSlot === 1 ? keyThreads(keys, rows) : undefined,

@@ -5,8 +5,8 @@ import type { Lowered } from '../../ops/op.ts';
 import { type Expr, add, arithmetic, compare, div, int, load, min, mul, rem, variable } from '../../scalar/expr.ts'; // prettier-ignore
 import type { Stmt } from '../kernel.ts';
 import { blockEntries } from '../state-rows.ts';
-import { named, readRegister, registers } from '../statements.ts';
-import { type AttendShape, attendThreads } from './attend-shape.ts';
+import { named, readRegister, registers, when } from '../statements.ts';
+import { type AttendShape, attendThreads, rowState } from './attend-shape.ts';
 import type { SimtContext } from './context.ts';
 import type { StateWords } from './state-words.ts';
 
@@ -30,12 +30,14 @@ export interface Attention {
   readonly length: string;
   /**
    * Shared: queries of all rows for one element together; scores and then weights, those of a row for all
-   * keys of a block together; sums of threads; first maxima of each row; pages of two blocks by turns.
+   * keys of a block together; sums of threads; first maxima of each row; what each row's thread leaves for
+   * all; pages of two blocks by turns.
    */
   readonly queries: string;
   readonly scores: string;
   readonly sums: string;
   readonly most: string;
+  readonly state: string;
   readonly pages: string;
   /** Which keys and elements a thread has: names of values that stand before all. */
   readonly own: Own;
@@ -61,10 +63,33 @@ export interface Rows {
   readonly kvHead: Expr;
   /** The first query head among those of the key head. */
   readonly head: Expr;
-  /** Registers: running maxima and sums of weights (a thread's own keys'), and weighted sums of values. */
-  readonly m: string;
+  /** Registers of every thread: sums of the weights of its own keys, and weighted sums of values. */
   readonly l: string;
   readonly o: string;
+  /** Registers of the thread with a row's number: `row`, three of them. */
+  readonly row: string;
+}
+
+/** Of a row, by its thread: the running maximum of a part; maximum and sum over the parts so far. */
+export const rowRegister = (r: Rows, of: 'm' | 'totalM' | 'totalL') => {
+  const n = { m: 0, totalM: 1, totalL: 2 }[of];
+  return { number: n, value: readRegister(r.row, n, 1) };
+};
+
+/** What a row's thread leaves for all: in a block, then after a part. */
+const leftBy = { by: 0, carry: 1, partM: 0, partL: 1, totalM: 2, inverse: 3 } as const;
+export const leftAt = (row: Expr, of: keyof typeof leftBy): Expr =>
+  add(mul(row, int(rowState)), int(leftBy[of]));
+export const leftOf = (a: Attention, row: Expr, of: keyof typeof leftBy): Expr =>
+  load(a.state, leftAt(row, of));
+
+/** Statements for the rows of each token, where there are as many tokens. */
+export function byTokens(a: Attention, r: Rows, of: (row: number) => readonly Stmt[]): Stmt[] {
+  const { heads } = a.shape;
+  return range(r.count / heads).flatMap((n): Stmt[] => {
+    const stmts = range(heads).flatMap((x) => of(n * heads + x));
+    return n === 0 ? stmts : [when(compare('lt', int(n), r.tokens), stmts)];
+  });
 }
 
 /** A block of keys, as far as any row sees it. */

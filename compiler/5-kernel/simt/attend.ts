@@ -15,7 +15,7 @@ import type { Region } from '../../4-partition/plan.ts';
 import {
   type Expr, add, arithmetic, compare, div, int, load, max, min, mul, rem, select, sub, variable,
 } from '../../scalar/expr.ts'; // prettier-ignore
-import { type KeySpan, endPart, firstPart, keySpan } from '../attend-merge.ts';
+import { type KeySpan, endPart as endOfParts, firstPart, keySpan } from '../attend-merge.ts';
 import { columnsOf } from '../frame.ts';
 import type { Stmt } from '../kernel.ts';
 import { blockEntries } from '../state-rows.ts';
@@ -25,9 +25,8 @@ import { attendShape, sharedTiles } from './attend-shape.ts';
 import {
   type Attention, type KeyBlock, type Rows, barrier, ownOf, range, rowOf,
 } from './attend-state.ts'; // prettier-ignore
-import {
-  addPart, beginTotals, clearPart, leavePart, leaveResult, stateRegisters, sumOfValues,
-} from './attend-values.ts'; // prettier-ignore
+import { type PartPlace, beginRows, endPart } from './attend-parts.ts';
+import { clearPart, stateRegisters, sumOfValues } from './attend-values.ts';
 import type { SimtContext } from './context.ts';
 import { refusal } from './refusal.ts';
 import { wordsOf } from './state-words.ts';
@@ -38,7 +37,11 @@ const partsOfToken: Expr = min(
   div(add(variable('blocks'), int(blockKeys / blockEntries - 1)), int(blockKeys / blockEntries)),
 );
 /** Whether parts of tokens' keys go to workgroups of their own. */
-export const isSplit: Expr = compare('le', variable('t'), int(splitTokens));
+const isSplit: Expr = compare('le', variable('t'), int(splitTokens));
+/** The same as 1 or 0: hosts compute sizes of grids by arithmetic alone. */
+const ifSplit: Expr = max(int(0), min(int(1), sub(int(splitTokens + 1), variable('t'))));
+/** Tokens whose keys are split: all of the step, or none. */
+export const tokensSplit: Expr = mul(variable('t'), ifSplit);
 
 export function lowerAttend(ctx: SimtContext, region: Extract<Region, { kind: 'attend' }>): Stmt[] {
   const a = attentionOf(ctx, region);
@@ -51,13 +54,15 @@ export function lowerAttend(ctx: SimtContext, region: Extract<Region, { kind: 'a
   const head = named(b.fresh('first_head'), first);
   const side = named(b.fresh('parts_of_token'), partsOfToken);
   const tiles = div(add(variable('t'), int(shape.tokens - 1)), int(shape.tokens));
-  const units = parts ? select(isSplit, mul(variable('t'), partsOfToken), tiles) : tiles;
+  const unsplit = mul(sub(int(1), ifSplit), tiles);
+  const units = parts ? add(mul(tokensSplit, partsOfToken), unsplit) : tiles;
   const at = { kvHead: kvHead.ref, head: head.ref };
-  const all = someTokens(a, at, variable(unit));
-  const body = parts ? [when(isSplit, onePart(a, at, variable(unit), side.ref, parts), all)] : all;
+  const split = named(b.fresh('is_split'), isSplit);
+  const left = parts === undefined ? undefined : { is: split.ref, side: side.ref, parts };
+  const body = rowsOfUnit(a, at, variable(unit), left);
   const places = a.keys.state.heads * shape.chunks;
   return [
-    ...(parts ? [side.stmt] : []),
+    ...(parts ? [split.stmt, side.stmt] : []),
     loop(
       unit,
       0,
@@ -113,6 +118,7 @@ function attentionOf(ctx: SimtContext, region: Extract<Region, { kind: 'attend' 
     scores: b.scratch('scores', tiles.scores),
     sums: b.scratch('sums', tiles.sums),
     most: b.scratch('most', tiles.most),
+    state: b.scratch('state', tiles.state),
     pages: b.scratch('pages', tiles.pages, 'i32'),
     own: ownOf(ctx, shape, keys.perWord),
   };
@@ -122,76 +128,68 @@ const pagesOfBlock = blockKeys / blockEntries;
 
 type Place = Pick<Rows, 'kvHead' | 'head'>;
 
-function rowsAt(
-  { ctx: { builder: b } }: Attention,
-  count: number,
-  at: Place,
-  first: Expr,
-  tokens: Expr,
-): Rows {
-  return { count, first, tokens, ...at, m: b.fresh('m'), l: b.fresh('l'), o: b.fresh('o') };
-}
-
-/** One part of one token's keys; nothing where the token has fewer parts. */
-function onePart(a: Attention, at: Place, unit: Expr, side: Expr, parts: string): Stmt[] {
-  const { builder: b } = a.ctx;
-  const token = named(b.fresh('token'), div(unit, side));
-  const number = named(b.fresh('part'), rem(unit, side));
-  const length = named(b.fresh('length'), load(a.length, token.ref, 'i32'));
-  const span = keySpan(b, a.lowered.mask, length.ref);
-  const begins = named(b.fresh('first_part'), firstPart(span));
-  const part = named(b.fresh('own_part'), add(begins.ref, number.ref));
-  const r = rowsAt(a, a.shape.heads, at, token.ref, int(1));
-  return [
-    ...[token, number, length].map((x) => x.stmt),
-    ...span.stmts,
-    begins.stmt,
-    part.stmt,
-    when(compare('lt', part.ref, endPart(span)), [
-      ...queries(a, r),
-      ...stateRegisters(a, r),
-      ...clearPart(a, r),
-      ...blocksOfPart(a, r, part.ref, span, length.ref),
-      ...leavePart(a, r, parts, number.ref),
-    ]),
-  ];
+/** Parts that are left for another kernel: whether they are, how many units a token has, and where they go. */
+interface Split {
+  readonly is: Expr;
+  readonly side: Expr;
+  readonly parts: string;
 }
 
 /**
- * All keys of some tokens, part by part. Tokens of one sequence that have parts of one length are read for
- * together, others one after the other.
+ * One part of one token's keys, if it has as many; or all keys of some tokens, part by part. Tokens of one
+ * sequence that have parts of one length are read for together, others one after the other.
  */
-function someTokens(a: Attention, at: Place, unit: Expr): Stmt[] {
+function rowsOfUnit(a: Attention, at: Place, unit: Expr, split: Split | undefined): Stmt[] {
   const { builder: b } = a.ctx;
-  const { tokens } = a.shape;
-  const from = named(b.fresh('from'), mul(unit, int(tokens)));
-  const count = named(b.fresh('tokens'), min(int(tokens), sub(variable('t'), from.ref)));
+  const { tokens, heads } = a.shape;
+  const either = (x: Expr, y: Expr): Expr => (split ? select(split.is, x, y) : y);
+  const side = split?.side ?? int(1);
+  const from = named(b.fresh('from'), either(div(unit, side), mul(unit, int(tokens))));
+  const rest = min(int(tokens), sub(variable('t'), from.ref));
+  const count = named(b.fresh('tokens'), either(int(1), rest));
+  const number = named(b.fresh('number'), either(rem(unit, side), int(0)));
   const own = tokens === 1 ? undefined : spansOf(a, from.ref, count.ref);
   const passes = named(b.fresh('passes'), own ? select(own.alike, int(1), count.ref) : int(1));
   const pass = b.fresh('pass');
   const first = named(b.fresh('first'), own ? add(from.ref, variable(pass)) : from.ref);
   const beside = named(b.fresh('beside'), own ? select(own.alike, count.ref, int(1)) : int(1));
   const { span, length, stmts } = spansOf(a, first.ref, beside.ref);
-  const r = rowsAt(a, a.shape.heads * tokens, at, first.ref, beside.ref);
-  const totals = { m: b.fresh('total_m'), l: b.fresh('total_l'), o: b.fresh('total_o') };
+  const r: Rows = {
+    count: heads * tokens,
+    first: first.ref,
+    tokens: beside.ref,
+    ...at,
+    l: b.fresh('l'),
+    o: b.fresh('o'),
+    row: b.fresh('own_row'),
+  };
+  const begins = named(b.fresh('from_part'), add(firstPart(span), number.ref));
+  const end = named(b.fresh('end_part'), endOfParts(span));
+  const until = either(min(add(begins.ref, int(1)), end.ref), end.ref);
+  const ends = named(b.fresh('to_part'), until);
   const part = b.fresh('part');
+  const place: PartPlace = {
+    first: compare('eq', variable(part), begins.ref),
+    last: compare('eq', variable(part), sub(ends.ref, int(1))),
+    ...(split ? { split: { ...split, number: number.ref } } : {}),
+  };
   const body: Stmt[] = [
-    first.stmt,
-    beside.stmt,
+    ...[first, beside].map((x) => x.stmt),
     ...stmts,
-    ...queries(a, r),
-    ...stateRegisters(a, r),
-    ...beginTotals(a, r, totals),
-    loop(part, firstPart(span), endPart(span), [
-      ...clearPart(a, r),
-      ...blocksOfPart(a, r, variable(part), span, length),
-      ...addPart(a, r, totals),
+    ...[begins, end, ends].map((x) => x.stmt),
+    when(compare('lt', begins.ref, ends.ref), [
+      ...queries(a, r),
+      ...stateRegisters(a, r),
+      ...beginRows(a, r),
+      loop(part, begins.ref, ends.ref, [
+        ...clearPart(a, r),
+        ...blocksOfPart(a, r, variable(part), span, length),
+        ...endPart(a, r, place),
+      ]),
     ]),
-    ...leaveResult(a, r, totals),
   ];
   return [
-    from.stmt,
-    count.stmt,
+    ...[from, count, number].map((x) => x.stmt),
     ...(own ? [...own.stmts, passes.stmt, loop(pass, 0, passes.ref, body)] : body),
   ];
 }
@@ -279,7 +277,6 @@ function blocksOfPart(a: Attention, r: Rows, part: Expr, span: KeySpan, length: 
     load(a.table, add(table.ref, min(variable(page), last)), 'i32'),
   );
   const k: KeyBlock = { from: from.ref, count: count.ref, pages: pages.ref };
-  const weighted = weights(a, r, k);
   const startOf = (p: Expr): Expr => arithmetic('shl', p, span.shift);
   return [
     loop(block, max(span.first, startOf(part)), min(span.end, startOf(add(part, int(1)))), [
@@ -288,8 +285,8 @@ function blocksOfPart(a: Attention, r: Rows, part: Expr, span: KeySpan, length: 
       barrier,
       ...products(a, r, k),
       ...maskedScores(a, r, k),
-      ...weighted.stmts,
-      ...sumOfValues(a, r, k, weighted.carry),
+      ...weights(a, r, k),
+      ...sumOfValues(a, r, k),
     ]),
   ];
 }

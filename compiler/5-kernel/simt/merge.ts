@@ -9,7 +9,7 @@ import { columnsOf } from '../frame.ts';
 import type { Stmt } from '../kernel.ts';
 import { seesItself } from '../mask.ts';
 import { loop, named, readRegister, registers, store, when } from '../statements.ts';
-import { isSplit } from './attend.ts';
+import { tokensSplit } from './attend.ts';
 import { thread } from './attend-state.ts';
 import type { SimtContext } from './context.ts';
 
@@ -86,7 +86,7 @@ export function lowerMerge(ctx: SimtContext, region: Extract<Region, { kind: 'me
     loop(
       token,
       0,
-      select(isSplit, variable('t'), int(0)),
+      tokensSplit,
       [
         loop(
           some,
