@@ -46,7 +46,24 @@ const floats = (word: number): number => {
   view.setFloat32(0, Math.sin(word * 1.7) * 2 ** ((word % 23) - 9));
   return view.getInt32(0);
 };
+/** Whole numbers as floats, whose sums are exact. */
+const counted = (word: number): number => {
+  const view = new DataView(new ArrayBuffer(4));
+  view.setFloat32(0, word);
+  return view.getInt32(0);
+};
 const words = (word: number): number => Math.imul(word + 1, 0x9e3779b1) | 0;
+
+/** A register of a loop's body: three rounds that each begin at zero add up to 3 x. */
+const [own, sum] = [readRegister('own', 0, 1), readRegister('sum', 0, 1)];
+const roundByRound = each(sum, [
+  registers('sum', 1, 1),
+  loop('j', 0, 3, [
+    registers('own', 1, 1),
+    store('own', 0, add(own, x)),
+    store('sum', 0, add(sum, own)),
+  ]),
+]);
 
 describe('text', () => {
   const text = wgslOf(programOf(overArena(each(add(x, num(1))))), false);
@@ -151,6 +168,10 @@ describe('bindings', () => {
     expect(kernels[0]?.grid).toEqual([['mul', ['div', ['add', 't', 7], 8], 'blocks'], 5]);
   });
 
+  test('registers are set to zero where they come into being', () => {
+    expect(wgslOf(programOf(overArena(roundByRound)), false)).toMatch(/var own_\d+__0 = f32\(\);/);
+  });
+
   test('a program that multiplies no bytes has no variant for it', () => {
     const byWords = each(dot4('s8s8', n, n, int(1)));
     expect(multipliesBytes(bindProgram(programOf(overArena(byWords))))).toBe(true);
@@ -190,6 +211,12 @@ describe.skipIf(!gpu)(`on the GPU${note}`, () => {
       if (near !== far) expect(Math.abs(near - far)).toBeLessThanOrEqual(4e-6 * Math.abs(far) + 1e-6); // prettier-ignore
     }
     expect(new Set(b).size).toBeGreaterThan(1);
+  });
+
+  test('registers of a loop begin at zero in each round', async () => {
+    const { found, wanted } = await both(overArena(roundByRound), counted);
+    expect(asFloats(found)).toEqual(asFloats(wanted));
+    expect(asFloats(found)[5]).toBe(15);
   });
 
   const whole: Readonly<Record<string, Expr>> = {

@@ -238,7 +238,8 @@ function declareTile(e: Emission, w: Writer, tile: Tile): void {
       const name = e.fresh(wgslName(tile.name));
       e.places.set(tile.name, { kind: 'registers', tile, name });
       const type = typeText(scalar, tile.lanes ?? 1);
-      for (let i = 0; i < count; i++) w.line(`var ${name}_${i}: ${type};`);
+      // Said outright: compilers are known to set what has no value to zero before a loop, not in each round.
+      for (let i = 0; i < count; i++) w.line(`var ${name}_${i} = ${type}();`);
       break;
     }
     case 'shared': {
