@@ -6,7 +6,7 @@ import {
 import { partAt, sinkOf } from '../attend-merge.ts';
 import type { Stmt } from '../kernel.ts';
 import { seesItself } from '../mask.ts';
-import { loop, named, readRegister, store, when } from '../statements.ts';
+import { loop, named, readRegister, registers, store, when } from '../statements.ts';
 import { overMost, scoreAt, someOfRows } from './attend-scores.ts';
 import {
   type Attention, type Rows, barrier, leftAt, leftOf, range, rowOf, rowRegister, thread,
@@ -159,8 +159,7 @@ function takeSums(
   const within = add(mul(rem(inWords, int(values.perWord)), int(lanes)), div(inWords, int(values.perWord))); // prettier-ignore
   const place = add(mul(div(element.ref, int(together)), int(together)), within);
   const at = named(b.fresh('at'), add(mul(inSet.ref, int(width)), place));
-  const all = range(phases).map((n) => load(a.sums, add(at.ref, int(n * side * width))));
-  const part = named(b.fresh('part_o'), all.reduce(add));
+  const part = sumOfPhases(a, at.ref, phases, side * width);
   const row = named(b.fresh('row'), add(inSet.ref, int(from)));
   const of = rowOf(a, r, row.ref);
   const item = named(b.fresh('item'), add(mul(variable(of.token), int(a.heads)), of.head));
@@ -178,8 +177,34 @@ function takeSums(
   const leave = split && [
     store(split.parts, add(partAt(item.ref, split.number, width), element.ref), part.ref),
   ];
-  const body = [part.stmt, item.stmt, ...(split && leave ? [when(split.is, leave, kept)] : kept)];
+  const body = [
+    ...part.stmts,
+    item.stmt,
+    ...(split && leave ? [when(split.is, leave, kept)] : kept),
+  ];
   const stmts = [inSet, element, at, row].map((s) => s.stmt);
   const inside = of.there ? [when(of.there, body)] : body;
   return [loop(x, 0, count * width, [...stmts, ...of.stmts, ...inside], 'thread')];
+}
+
+/** Phases that are added in one expression; more of them in a loop, as parsers go only so deep. */
+const writtenOut = 16;
+
+/** What the threads that had an element's keys left, in their order. */
+function sumOfPhases(
+  { sums, ctx: { builder: b } }: Attention,
+  first: Expr,
+  phases: number,
+  stride: number,
+): { readonly stmts: readonly Stmt[]; readonly ref: Expr } {
+  const at = (n: Expr): Expr => load(sums, add(first, mul(n, int(stride))));
+  if (phases <= writtenOut) {
+    const { stmt, ref } = named(b.fresh('part_o'), range(phases).map((n) => at(int(n))).reduce(add)); // prettier-ignore
+    return { stmts: [stmt], ref };
+  }
+  const [total, phase] = [b.fresh('total'), b.fresh('phase')];
+  const held = readRegister(total, 0, 1);
+  const { stmt, ref } = named(b.fresh('part_o'), held);
+  const step = store(total, 0, add(held, at(variable(phase))));
+  return { stmts: [registers(total, 1, 1), loop(phase, 0, phases, [step]), stmt], ref };
 }
