@@ -55,7 +55,7 @@ export function groupLoops(threads: number): LoopStrategy {
     const total = product(axes.map(lengthOf));
     const wide = storeQuads(b, axes, total, at);
     if (wide) return wide;
-    if (total === 1) {
+    if (total === 1 && axes.every((a) => !a.count)) {
       const { index } = placeOf(axes, constantIndex(0));
       const t = prepared(at(index));
       return [when(compare('eq', thread, int(0)), [store(t.tile, t.index, t.value)])];
