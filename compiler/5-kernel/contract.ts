@@ -49,21 +49,25 @@ const hasChoices = (a: NodeFacts): boolean => present(a.contraction).ids !== und
 
 /**
  * The more tokens are staged at a time, the more of them share an expert and the less often its matrix
- * is read: as many as a cache has room for what is staged and for all of a unit's products.
+ * is read: so many that on average an expert has rows for some passes, if there is room for what is
+ * staged and for all of a unit's products.
  */
 export function stagedTokens(ctx: LowerContext, region: ContractRegion): number {
   const { machine } = ctx;
-  const { groups } = region;
-  const choosing = groups.filter((g) => g.anchors.some(hasChoices));
-  if (choosing.length === 0) return machine.staged;
-  const products = choosing.flatMap((g) =>
-    g.anchors.map((a) => 4 * (present(a.contraction).slots ?? 1) * paddedUnitOf(g)),
-  );
+  const choosing = region.groups.filter((g) => g.anchors.some(hasChoices));
+  const anchors = choosing.flatMap((g) => g.anchors.filter(hasChoices));
+  if (anchors.length === 0) return machine.staged;
+  const wanted = Math.max(...anchors.map((a) => tokensFor(ctx, a, 4 * machine.together)));
+  const products = choosing.flatMap((g) => g.anchors.map((a) => 4 * widthOf(g, a)));
   const rows = requestsOf(ctx, region).map((r) => (r.contraction.slots ?? 1) * bytesOfRow(r));
   const bytes = [...products, ...rows].reduce((x, y) => x + y);
-  const room = (times: number): boolean => machine.staged * times * bytes <= machine.stagedBytes;
-  return machine.staged * ([8, 4, 2].find(room) ?? 1);
+  const most = Math.min(wanted, machine.stagedBytes / bytes);
+  return machine.staged * 2 ** Math.max(0, Math.floor(Math.log2(most / machine.staged)));
 }
+
+/** Tokens from which on an expert has this many of them on average. */
+const tokensFor = ({ plan }: LowerContext, a: NodeFacts, each: number): number =>
+  Math.ceil((each * expertsOf(plan, a)) / (present(a.contraction).slots ?? 1));
 
 function requestsOf(
   ctx: LowerContext,
@@ -126,7 +130,8 @@ function lowerGroup(ctx: LowerContext, group: Group, at: StagedBlock): Stmt[] {
     const m = b.fresh('token');
     const tile = tokenTile(ctx, group, at, [u], variable(m), 1);
     const single = [loop(u, 0, units, [loop(m, at.block, at.end, tile)], 'thread')];
-    const least = Math.max(...choosing.map((a) => tokensToShare(ctx, a)));
+    // Below two, sorting costs more than sharing saves.
+    const least = Math.max(...choosing.map((a) => tokensFor(ctx, a, 2)));
     if (least > at.tokens) return single;
     const shared = sharedWalk(ctx, group, at, count.ref, units);
     return [count.stmt, when(compare('lt', count.ref, int(least)), single, shared)];
@@ -145,10 +150,6 @@ function lowerGroup(ctx: LowerContext, group: Group, at: StagedBlock): Stmt[] {
   const side = loop(v, 0, units / streams, [...far.map((f) => f.stmt), ...one], 'thread');
   return [count.stmt, when(compare('eq', count.ref, int(1)), [side], [walk])];
 }
-
-/** Tokens from which on an expert is chosen once or more on average. */
-const tokensToShare = ({ plan }: LowerContext, a: NodeFacts): number =>
-  Math.max(2, Math.ceil(expertsOf(plan, a) / (present(a.contraction).slots ?? 1)));
 
 /** All tokens of the block, as many as share a pass at a time, then the others. */
 function eachTile(

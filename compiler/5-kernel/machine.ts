@@ -65,7 +65,7 @@ export const wasmMachine: SimdMachine = {
   ahead: 0,
   streams: 4,
   staged: 32,
-  stagedBytes: 3 << 19,
+  stagedBytes: 5 << 20,
   open: { together: [4, 8, 16], ahead: [0], streams: [1, 2, 4], staged: [16, 32, 64] },
 };
 
@@ -80,7 +80,7 @@ export const x86Machine: SimdMachine = {
   ahead: 1024,
   streams: 4,
   staged: 64,
-  stagedBytes: 3 << 19,
+  stagedBytes: 5 << 20,
   open: { together: [4, 8, 16], ahead: [0, 1024, 4096], streams: [1, 2, 4], staged: [32, 64, 128] },
 };
 
@@ -95,7 +95,7 @@ export const armMachine: SimdMachine = {
   ahead: 1024,
   streams: 4,
   staged: 64,
-  stagedBytes: 3 << 19,
+  stagedBytes: 5 << 20,
   open: { together: [2, 4, 8], ahead: [0, 1024, 4096], streams: [1, 2, 4], staged: [32, 64, 128] },
 };
 
