@@ -20,6 +20,7 @@ import {
   type Chunk,
   byFactor,
   codeWord,
+  heldLevels,
   levelNumber,
   wide,
 } from './block-reading.ts';
@@ -100,18 +101,20 @@ function columns(
   );
   const c = b.fresh('chunk');
   const single = g.block === size;
-  const at: Chunk = {
-    word: word.ref,
-    block,
-    chunk: single ? int(0) : variable(c),
-    size,
+  const place = { word: word.ref, block, chunk: single ? int(0) : variable(c), size };
+  const shared: Stmt[] = [];
+  const let_ = (hint: string, value: Expr): Expr => {
+    const { stmt, ref } = named(b.fresh(hint), value);
+    shared.push(stmt);
+    return ref;
   };
+  const at: Chunk = single ? place : { ...place, held: heldLevels(p, place, starts, lanes, let_) };
   const chunk =
     x.kind === 'codes'
       ? codesChunk(b, machine, p, x, starts, at, part, sum, setSum)
       : floatsChunk(b, machine, p, x, starts, at, part, sum, setSum);
   const inner = single ? chunk : [loop(c, 0, g.block / size, chunk)];
-  const body = [word.stmt, ...askAhead(machine, p, word.ref), ...inner];
+  const body = [word.stmt, ...askAhead(machine, p, word.ref), ...shared, ...inner];
   const each = <T>(f: (s: number, m: number) => T): T[] =>
     starts.flatMap((_, s) => p.rows.map((_row, m) => f(s, m)));
   if (inPlace) {

@@ -32,7 +32,11 @@ export interface Chunk {
   readonly block: Expr;
   readonly chunk: Expr;
   readonly size: number;
+  /** Numbers of levels that all chunks of the block have in common, for columns from an element on. */
+  readonly held?: HeldLevels;
 }
+
+export type HeldLevels = ReadonlyMap<Level, ReadonlyMap<number, Expr>>;
 
 export const wide = (e: Expr, lanes: number): Expr => ({ ...e, lanes });
 
@@ -85,6 +89,8 @@ export function levelNumber(
   lanes: number,
   level: Level,
 ): Expr {
+  const held = at.held?.get(level)?.get(start);
+  if (held) return held;
   const place: LevelPlace = placeOfLevel(g, level);
   const dtype = tileTypeOf(place.level.format, place.bytes);
   const per = 4 / place.bytes;
@@ -101,4 +107,21 @@ export function levelNumber(
     invariant(place.group % at.size === 0, 'groups and chunks fit into each other');
     return div(at.chunk, int(place.group / at.size));
   }
+}
+
+/** The levels that change from block to block at most, as numbers: each is read and converted once. */
+export function heldLevels(
+  p: BlockProduct,
+  at: Chunk,
+  starts: readonly number[],
+  lanes: number,
+  let_: (hint: string, value: Expr) => Expr,
+): HeldLevels {
+  const { geometry: g } = p;
+  const whole = [...g.rowLevels, ...g.levels.filter((l) => l.group === g.block)];
+  const number = (level: Level, start: number): Expr =>
+    let_('held', levelNumber(p, at, start, 0, lanes, level));
+  return new Map(
+    whole.map(({ level }) => [level, new Map(starts.map((s) => [s, number(level, s)]))]),
+  );
 }
