@@ -8,7 +8,7 @@ import type { Plan } from '../../4-partition/plan.ts';
 import {
   type Expr, add, arithmetic, bits, cast, compare, div, dot4, int, lane, load, max, min, mul, rem, unary, variable,
 } from '../../scalar/expr.ts'; // prettier-ignore
-import { mapChildren } from '../../scalar/walk.ts';
+import { children, mapChildren } from '../../scalar/walk.ts';
 import { codesBelow, quantisedFrom } from '../activation.ts';
 import { type Frame, type Local, columnsOf, element, productOf } from '../frame.ts';
 import type { Stmt } from '../kernel.ts';
@@ -87,8 +87,12 @@ export function sourceOf(ctx: SimtContext, s: Shared, tokens: number, at: Tokens
     const token = named(b.fresh('token'), min(add(at.first, variable(m)), at.last));
     const frame = frameAt(opaqueIndex(JSON.stringify(token.ref), token.ref));
     const stmts = work(frame);
-    const values = [...frame.locals].flatMap(([v, l]) => (l.kind === 'named' ? [{ v, ref: l.ref }] : [])); // prettier-ignore
-    invariant(values.length === frame.locals.size, 'rows that are held are those of single tokens');
+    const held = [...frame.locals.values()].every((l) => l.kind === 'named');
+    invariant(held, 'rows that are held are those of single tokens');
+    const read = namesIn(element(frame, x, [frame.row, ...columns(loopIndex('s', 2), loopIndex('e', k))])); // prettier-ignore
+    const values = [...frame.locals].flatMap(([v, l]) =>
+      l.kind === 'named' && namesIn(l.ref).some((n) => read.includes(n)) ? [{ v, ref: l.ref }] : [],
+    );
     const kept = new Map<ValueId, Local>();
     const keep = values.map(({ v, ref }): Stmt => {
       const dtype = ref.dtype === 'i32' ? 'i32' : 'f32';
@@ -110,6 +114,9 @@ export function sourceOf(ctx: SimtContext, s: Shared, tokens: number, at: Tokens
     };
   }
 }
+
+const namesIn = (e: Expr): readonly string[] =>
+  e.op === 'var' ? [e.name] : children(e).flatMap(namesIn);
 
 const placedAt = (l: Local, m: Linear): Local => (l.kind === 'tile' ? { ...l, place: () => m } : l);
 
