@@ -22,7 +22,14 @@ import { bandProduct } from './product.ts';
 import {
   type Anchor, type Form, type Shared, placesOf, rowsPerToken, sharedOperands, singleForm, tokensTogether,
 } from './product-shape.ts'; // prettier-ignore
-import { type Stage, type TokensAt, beforeRounds, sourceOf, stageRound } from './product-stage.ts';
+import {
+  type Stage,
+  type TokensAt,
+  beforeRounds,
+  sourceOf,
+  stageRound,
+  times,
+} from './product-stage.ts';
 import { barrier } from './reduce.ts';
 
 type ContractRegion = Extract<Region, { kind: 'contract' }>;
@@ -140,7 +147,7 @@ function groupForm(
   const i = b.fresh('i');
   const zero = loop(i, 0, span * tokens * c.width, [store(tiles.y, variable(i), num(0))], 'thread');
   const first = named(b.fresh('unit'), mul(number, int(span)));
-  const here = units % span === 0 ? int(span) : min(int(span), sub(int(units), first.ref));
+  const here = units % span === 0 ? times(span, at) : min(int(span), sub(int(units), first.ref));
   const places = new Map<ValueId, number>();
   let next = 0;
   const products = c.shared.flatMap((s, pass) => {
@@ -168,7 +175,7 @@ function groupForm(
     ];
     // Another operand is laid out where sums of the last one may still be added up.
     const done = pass === 0 ? [] : [barrier];
-    return [...done, ...stmts, ...(rounds === 1 ? body : [loop(r, 0, rounds, body)])];
+    return [...done, ...stmts, ...(rounds === 1 ? body : [loop(r, 0, times(rounds, at), body)])];
   });
   const after = afterProducts(ctx, c, tiles.y, places, tokens, at, count, first.ref, here);
   invariant(group.anchors.length === places.size, 'every anchor has a place');
@@ -232,6 +239,7 @@ function anchorProduct(ctx: SimtContext, c: Cut, g: Stage, a: AnchorAt): Stmt[] 
     anchor,
     from,
     round: a.round,
+    tokens: g.tokens,
     rows,
     y: a.y,
     out: (m) => {
@@ -243,8 +251,8 @@ function anchorProduct(ctx: SimtContext, c: Cut, g: Stage, a: AnchorAt): Stmt[] 
   const over = (name: string, count: number, to: Expr, body: Stmt[]): Stmt[] =>
     count === 1 ? body : [loop(name, 0, to, body)];
   const bands = c.paddedUnit / bandRows;
-  const inUnits = over(u, c.span, here, over(band, bands, int(bands), product));
-  return over(s, slots, int(slots), [...before, ...inUnits]);
+  const inUnits = over(u, c.span, here, over(band, bands, times(bands, g.tokens), product));
+  return over(s, slots, times(slots, g.tokens), [...before, ...inUnits]);
 }
 
 /** What follows the products, whose sums are in `y`: for each unit and token. */

@@ -29,6 +29,13 @@ export interface TokensAt {
   readonly last: Expr;
 }
 
+/**
+ * How often a loop runs that compilers are not to write out: they would a loop whose length they know, and
+ * kernels grow many times over. Steps have a row at least.
+ */
+export const times = (count: number, { last }: TokensAt): Expr =>
+  count === 1 ? int(1) : min(int(count), add(mul(last, int(count)), int(count)));
+
 /** Where an operand comes from before it is laid out. */
 export interface Source {
   /** Statements that stand before rounds over k. */
@@ -105,7 +112,7 @@ export function sourceOf(ctx: SimtContext, s: Shared, tokens: number, at: Tokens
       before:
         stmts.length + keep.length === 0
           ? []
-          : [loop(m, 0, tokens, [token.stmt, ...stmts, when(first, keep), barrier])],
+          : [loop(m, 0, times(tokens, at), [token.stmt, ...stmts, when(first, keep), barrier])],
       several: true,
       at: (row, mAt, slot, e) => {
         const own = new Map([...kept].map(([v, l]) => [v, placedAt(l, mAt)]));
@@ -178,7 +185,13 @@ export function beforeRounds(ctx: SimtContext, g: Stage): { stmts: Stmt[]; most?
     when(compare('eq', thread, int(0)), [store(most, row.number, reduceAllLanes(allSo, max))]),
     barrier,
   ];
-  return { stmts: [...source.before, ...(p.rows === 1 ? body : [loop(r, 0, p.rows, body)])], most };
+  return {
+    stmts: [
+      ...source.before,
+      ...(p.rows === 1 ? body : [loop(r, 0, times(p.rows, g.tokens), body)]),
+    ],
+    most,
+  };
 }
 
 interface RowAt {
@@ -233,7 +246,7 @@ export function stageRound(ctx: SimtContext, g: Stage, round: Expr, most?: strin
     ...codeRows(ctx, g, from, together, most),
     barrier,
   ];
-  const rows = p.rows === together ? body : [loop(r, 0, p.rows / together, body)];
+  const rows = p.rows === together ? body : [loop(r, 0, times(p.rows / together, g.tokens), body)];
   const sums = p.sums.flatMap((sum) => sumsOf(ctx, g, sum));
   return [...rows, ...sums, ...(sums.length > 0 ? [barrier] : [])];
 }

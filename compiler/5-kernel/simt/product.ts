@@ -6,6 +6,7 @@ import { loop, named, readRegister, registers, store, when } from '../statements
 import type { SimtContext } from './context.ts';
 import { pieceProduct } from './product-pieces.ts';
 import { type Anchor, type Places, type Shared, phases, productThreads } from './product-shape.ts';
+import { type TokensAt, times } from './product-stage.ts';
 import { barrier, thread } from './reduce.ts';
 
 export interface Band {
@@ -16,6 +17,7 @@ export interface Band {
   /** Word of the matrix where the band begins. */
   readonly from: Expr;
   readonly round: Expr;
+  readonly tokens: TokensAt;
   /** Of each token the row of the operand. */
   readonly rows: readonly Expr[];
   /** f32 tile of sums, and where those of token m for the band's first row are kept. */
@@ -35,6 +37,12 @@ export function bandProduct(ctx: SimtContext, p: Band): Stmt[] {
 /** At most `all` of a round, of which there are `total` over all rounds. */
 function inRound(round: Expr, all: number, total: number): Expr {
   return total % all === 0 ? int(all) : min(int(all), sub(int(total), mul(round, int(all))));
+}
+
+/** Chunks that the round has laid out. */
+function chunksIn({ places, round, shared, tokens }: Band): Expr {
+  const count = inRound(round, places.form.chunks, shared.chunks);
+  return count.op === 'const' ? times(count.value, tokens) : count;
 }
 
 /** Loads that a thread has under way before it stores the first. */
@@ -108,12 +116,12 @@ function multiply({ builder: b }: SimtContext, p: Band): Stmt[] {
     ...kept,
   ];
   if (chunks === 1) return [row.stmt, ...body];
-  return [row.stmt, loop(c, 0, inRound(round, chunks, shared.chunks), body)];
+  return [row.stmt, loop(c, 0, chunksIn(p), body)];
 }
 
 /** Sums of phases in order, chunk after chunk. */
 function addUp({ builder: b }: SimtContext, p: Band): Stmt[] {
-  const { places, tile, round, shared, y } = p;
+  const { places, tile, y } = p;
   const { chunks, tokens } = places.form;
   const i = b.fresh('i');
   const c = b.fresh('chunk');
@@ -126,6 +134,6 @@ function addUp({ builder: b }: SimtContext, p: Band): Stmt[] {
     bits(load(tile, add(from, int(places.partials + n * bandRows)), 'i32'), 'f32'),
   );
   const more = store(y, to.ref, add(load(y, to.ref), sums.reduce(add)));
-  const body = chunks === 1 ? [more] : [loop(c, 0, inRound(round, chunks, shared.chunks), [more])];
+  const body = chunks === 1 ? [more] : [loop(c, 0, chunksIn(p), [more])];
   return [loop(i, 0, tokens * bandRows, [to.stmt, ...body], 'thread')];
 }
