@@ -4,11 +4,12 @@ import { blockKeys, mostParts, splitTokens } from '../compiler/4-partition/key-p
 import { type SheetSource, precision } from '../compiler/index.ts';
 import { int8 } from '../stdlib/index.ts';
 import {
-  type AttendKernels, type Token, type Weigh, attendKernels, attendedTo, runAttend,
+  type AttendKernels, type Token, type Weigh, attendKernels, attendStep, attendedTo, runAttend,
 } from './helpers/attend-kernels.ts'; // prettier-ignore
 import { type Sizes, softmax } from './helpers/attention.ts';
 import { deviationOf, maxError } from './helpers/golden.ts';
 import { templateOf } from './helpers/template.ts';
+import { wgslOf } from './helpers/webgpu.ts';
 
 const heads = 'q: [t, heads, n], k: [t, kv, n], v: [t, kv, n]';
 const block = (body: string) => templateOf(`own(${heads}) -> [t, heads, n] {\n  ${body}\n}`);
@@ -159,4 +160,16 @@ test('chosen keys are refused', () => {
   expect(() => kernelsOf('return attend(q, k, v, top = 20)', sizesOf(2, 8))).toThrow(
     /attend chooses keys, which no kernel for GPUs does/,
   );
+});
+
+test('small heads, whose keys all threads share, make no text deeper than parsers go', () => {
+  const k = kernelsOf(causal, sizesOf(2, 16), kept.int8);
+  const { program } = attendStep(k, [40], lastOf([40]));
+  let [depth, deepest] = [0, 0];
+  for (const c of wgslOf(program, false)) {
+    if (c === '(') deepest = Math.max(deepest, ++depth);
+    if (c === ')') depth--;
+  }
+  expect(deepest).toBeGreaterThan(4);
+  expect(deepest).toBeLessThan(64);
 });
