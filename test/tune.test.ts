@@ -5,10 +5,22 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { configOf } from '../bench/checkpoints.ts';
-import { x86Machine } from '../compiler/5-kernel/machine.ts';
-import { scheduleIn } from '../compiler/5-kernel/schedule.ts';
-import { type TuneEntry, type TuneKey, cacheFile, openCache } from '../compiler/cli/tune/cache.ts';
-import { measure, rounds, winnerOf } from '../compiler/cli/tune/measure.ts';
+import { type SimdMachine, wasmMachine, x86Machine } from '../compiler/5-kernel/machine.ts';
+import { scheduleIn, shapesOf } from '../compiler/5-kernel/schedule.ts';
+import { probeProgram, regionBytes } from '../compiler/6-program/probe.ts';
+import { verifyProgram } from '../compiler/6-program/verify.ts';
+import { openNativeTools } from '../compiler/cli/native-tools.ts';
+import { type TuneEntry, type TuneKey, openCache } from '../compiler/cli/tune/cache.ts';
+import { measure, openProbe, rounds, winnerOf } from '../compiler/cli/tune/measure.ts';
+import {
+  type ProbeTarget,
+  writeProbe,
+  writeProbeWeights,
+} from '../compiler/cli/tune/probe-files.ts';
+import { compileProgram } from '../compiler/compile.ts';
+import { precision } from '../compiler/index.ts';
+import { int8, q4_0 } from '../stdlib/index.ts';
+import { lacksNative } from './helpers/native-run.ts';
 import { readManifest } from '../runtime/validate.ts';
 import { loadBundle, temporaryFolder } from './helpers/models.ts';
 import { randomCheckpoint } from './helpers/random-checkpoint.ts';
@@ -96,11 +108,6 @@ describe('the cache', () => {
     const cache = await openCache(file);
     expect(cache.trouble).toMatch(/1 entries are damaged/);
     expect(cache.get(key)).toBeUndefined();
-  });
-
-  test('lies where the user keeps caches', () => {
-    expect(cacheFile({ XDG_CACHE_HOME: '/caches' })).toBe('/caches/cograph/schedules.json');
-    expect(cacheFile({ XDG_CACHE_HOME: 'relative' })).toMatch(/\.cache.cograph.schedules\.json$/);
   });
 });
 
@@ -250,4 +257,52 @@ describe('the command', () => {
     expect(await logits('third')).toEqual(await logits('plain'));
     expect(existsSync(join(base, 'stopped'))).toBe(false);
   }, 120_000);
+
+  test('where nothing can be kept it says so and compiles all the same', () => {
+    const env = { ...options.env, XDG_CACHE_HOME: join(folder, 'config.json') };
+    const { status, stderr } = spawnSync(process.execPath, args('unkept'), { ...options, env });
+    expect(status).toBe(0);
+    expect(stderr.match(/cannot be read/g)).toHaveLength(1);
+    expect(stderr.match(/what is measured is not kept/g)).toHaveLength(1);
+    expect(existsSync(join(base, 'unkept', 'manifest.json'))).toBe(true);
+  }, 60_000);
+});
+
+describe('a probe', () => {
+  const { bound } = randomCheckpoint({ vocab: 35, width: 64, inner: 96, depth: 3, heads: 2, kvHeads: 1, head: 32, dtype: 'F32', context: 64 }); // prettier-ignore
+  const sheets = [precision`:linear { weights: ${q4_0}; activations: ${int8(32)} }`];
+  const { plan } = compileProgram(bound, undefined, { sheets });
+  const shapes = shapesOf(plan);
+  const signal = new AbortController().signal;
+
+  async function runProbes(machine: SimdMachine, target: ProbeTarget): Promise<void> {
+    for (const { region } of shapes) {
+      const program = probeProgram(plan, region, machine, 4, 3);
+      expect(verifyProgram(program)).toEqual([]);
+      expect(program.memory.weightBytes).toBeGreaterThanOrEqual(3 * regionBytes(plan, region, machine)); // prettier-ignore
+      const place = temporaryFolder();
+      const weights = await writeProbeWeights(program, join(place, 'shared'), signal);
+      await writeProbe(program, weights, target, join(place, 'probe'), signal);
+      const runner = await openProbe(program, join(place, 'probe'), target.kind, 2, signal);
+      await runner.run();
+      const found = runner.left();
+      expect(found.every(Number.isFinite), region.name).toBe(true);
+      runner.close();
+    }
+  }
+
+  test('computes a region over copies of made-up weights in wasm', async () => {
+    await runProbes(wasmMachine, { kind: 'wasm', threads: true });
+  }, 60_000);
+
+  const isa = lacksNative('avx512') === '' ? 'avx512' : 'avx2';
+  const lacks = lacksNative(isa);
+  test.skipIf(lacks !== '')(
+    `in native code${lacks}`,
+    async () => {
+      const tools = await openNativeTools();
+      await runProbes(x86Machine, { kind: 'native', variant: { os: 'linux', isa }, tools });
+    },
+    60_000,
+  );
 });

@@ -155,12 +155,12 @@ async function tunedFor(
     onProgress: bar.update,
     onNote: console.note,
   });
-  const measured = found.tuned.filter((t) => !t.cached).length;
+  const measured = found.tuned.filter((t) => !t.cached && t.measured.length > 0).length;
+  const known = found.tuned.filter((t) => t.cached).length;
   const changed = Object.values(found.machines).flatMap((m) => [...(m.schedules?.keys() ?? [])]);
   bar.end(
-    `tuned ${found.tuned.length} shapes of products: ${measured} measured, ` +
-      `${found.tuned.length - measured} known from ${found.cache}; ${changed.length} with other schedules, ` +
-      `${Math.round(performance.now() - began)} ms`,
+    `tuned ${found.tuned.length} shapes of products: ${measured} measured, ${known} known from ` +
+      `${found.cache}; ${changed.length} with other schedules, ${Math.round(performance.now() - began)} ms`,
   );
   return found;
 }

@@ -1,7 +1,8 @@
 /** What was measured on this machine, kept between compiles: one JSON file in the user's cache folder. */
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { cpus, homedir } from 'node:os';
+import { cpus } from 'node:os';
 import { dirname, join } from 'node:path';
+import { cacheFolder } from '../bundle-cache.ts';
 import type { Schedule } from '../../5-kernel/schedule.ts';
 
 /** All that a measurement depends on. */
@@ -45,12 +46,7 @@ export interface TuneCache {
 const format = 'cograph-schedules';
 const version = 1;
 
-/** `$XDG_CACHE_HOME/cograph/schedules.json`, in `~/.cache` unless that is set to an absolute path. */
-export function cacheFile(env: Readonly<Record<string, string | undefined>> = process.env): string {
-  const set = env['XDG_CACHE_HOME'];
-  const base = set?.startsWith('/') ? set : join(homedir(), '.cache');
-  return join(base, 'cograph', 'schedules.json');
-}
+export const cacheFile = (): string => join(cacheFolder(), 'schedules.json');
 
 export const cpuName = (): string => cpus()[0]?.model.trim() ?? 'unknown';
 

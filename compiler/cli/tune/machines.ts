@@ -62,6 +62,7 @@ export async function tuneMachines(request: TuneRequest): Promise<TunedMachines>
       threads,
       most,
       signal,
+      onNote,
       ...(onStep ? { onStep } : {}),
       onProgress: (done, total) => onProgress?.(i * total + done, targets.length * total),
     });

@@ -17,6 +17,12 @@ export interface Runner {
   close(): void;
 }
 
+/** A probe that is open. */
+export interface Probe extends Runner {
+  /** What the last step left of activations; valid until the next. */
+  left(): Float32Array;
+}
+
 /** Opens the bundle of a probe, its activations filled. Throws as `load` does. */
 export async function openProbe(
   program: Program,
@@ -24,14 +30,18 @@ export async function openProbe(
   target: string,
   threads: number,
   signal: AbortSignal,
-): Promise<Runner> {
+): Promise<Probe> {
   const { tokens } = program.limits;
   const sizes = { threads, context: tokens, capacity: tokens, sequences: 1 };
   const files = await openFiles(folder, { signal });
   const { executor } = await openExecutor(files, sizes, { target, signal });
   fillBatch(executor, tokens);
   fillArena(executor, program);
-  return { run: async () => executor.step(), close: () => executor.close() };
+  return {
+    run: async () => executor.step(),
+    left: () => executor.logits(0),
+    close: () => executor.close(),
+  };
 }
 
 function fillBatch({ batch }: Executor, tokens: number): void {

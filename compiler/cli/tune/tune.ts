@@ -46,6 +46,8 @@ export interface TuneOptions {
   readonly most: number;
   readonly onStep?: (what: string) => void;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Told what goes on without what was wanted. */
+  readonly onNote: (note: string) => void;
   readonly signal: AbortSignal;
 }
 
@@ -78,6 +80,8 @@ export async function tune(
   const { cache, signal } = options;
   const shapes = shapesOf(plan);
   const out: TunedShape[] = [];
+  /** The cache takes nothing. */
+  let full = false;
   for (const [i, shape] of shapes.entries()) {
     signal.throwIfAborted();
     options.onProgress?.(i, shapes.length);
@@ -85,7 +89,12 @@ export async function tune(
     const key = keyOf(target, options, shape);
     const had = cache.get(key);
     const entry = had ?? (await tuneShape(plan, target, options, shape));
-    if (!had) await cache.put(key, entry);
+    if (!had && !full) {
+      await cache.put(key, entry).catch((e: unknown) => {
+        full = true;
+        options.onNote(`note: what is measured is not kept: ${String(e)}`);
+      });
+    }
     const { name, count } = shape;
     out.push({ target: target.probe.kind, isa: target.isa, shape: name, count, cached: had !== undefined, ...entry }); // prettier-ignore
   }
