@@ -86,8 +86,10 @@ function secondsOf(work: Work, schedule: Schedule, kernel: Kernel): number {
   const { core, tokens, threads } = work;
   const scalars = { t: tokens, r: tokens, blocks: 1 };
   const computing = instructionsOf(kernel, core, { scalars, threads }) / core.perSecond;
+  // As many are laid out at a time as there is room for.
+  const { staged = schedule.staged } = kernel.schedule;
   const reading = work.region.groups.reduce(
-    (sum, g) => sum + readingSeconds(work, schedule, g, kernel.scratchBytes),
+    (sum, g) => sum + readingSeconds(work, { ...schedule, staged }, g, kernel.scratchBytes),
     0,
   );
   return Math.max(computing, reading);

@@ -48,21 +48,21 @@ export function lowerContract(ctx: LowerContext, region: ContractRegion): Stmt[]
 const hasChoices = (a: NodeFacts): boolean => present(a.contraction).ids !== undefined;
 
 /**
- * The more tokens are staged at a time, the more of them share an expert and the less often its matrix
- * is read: so many that on average an expert has rows for some passes, if there is room for what is
- * staged and for all of a unit's products.
+ * The more tokens are staged at a time, the less often a matrix is read from memory: as many as the
+ * schedule says, and where they choose experts so many that on average an expert has rows for some passes,
+ * if there is room for what is staged and for all of a unit's products with chosen experts.
  */
 export function stagedTokens(ctx: LowerContext, region: ContractRegion): number {
   const { machine } = ctx;
   const choosing = region.groups.filter((g) => g.anchors.some(hasChoices));
   const anchors = choosing.flatMap((g) => g.anchors.filter(hasChoices));
-  if (anchors.length === 0) return machine.staged;
-  const wanted = Math.max(...anchors.map((a) => tokensFor(ctx, a, 4 * machine.together)));
+  const some = 4 * machine.together;
+  const wanted = Math.max(machine.staged, ...anchors.map((a) => tokensFor(ctx, a, some)));
   const products = choosing.flatMap((g) => g.anchors.map((a) => 4 * widthOf(g, a)));
   const rows = requestsOf(ctx, region).map((r) => (r.contraction.slots ?? 1) * bytesOfRow(r));
   const bytes = [...products, ...rows].reduce((x, y) => x + y);
-  const most = Math.min(wanted, machine.stagedBytes / bytes);
-  return machine.staged * 2 ** Math.max(0, Math.floor(Math.log2(most / machine.staged)));
+  const most = Math.max(Math.min(some, wanted), Math.min(wanted, machine.stagedBytes / bytes));
+  return 2 ** Math.floor(Math.log2(most));
 }
 
 /** Tokens from which on an expert has this many of them on average. */

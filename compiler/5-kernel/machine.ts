@@ -26,10 +26,7 @@ export interface SimdMachine extends Schedule {
    * back, and then have no register left. Else products are added one by one in registers.
    */
   readonly partSums: boolean;
-  /**
-   * Bytes of what is laid out, and of products with it, up to which more tokens are where those that chose
-   * the same expert share a pass.
-   */
+  /** Bytes of what is laid out, and of products with chosen experts, that a thread's cache has room for. */
   readonly stagedBytes: number;
   /** Values of the schedule that may be better for some shape on some processor. */
   readonly open: OpenSchedule;
@@ -64,9 +61,9 @@ export const wasmMachine: SimdMachine = {
   together: 8,
   ahead: 0,
   streams: 4,
-  staged: 32,
+  staged: 128,
   stagedBytes: 5 << 20,
-  open: { together: [4, 8, 16], ahead: [0], streams: [1, 2, 4], staged: [16, 32, 64] },
+  open: { together: [4, 8, 16], ahead: [0], streams: [1, 2, 4], staged: [32, 64, 128] },
 };
 
 /** x86-64: AVX2 works in halves of these vectors. */
@@ -79,9 +76,14 @@ export const x86Machine: SimdMachine = {
   together: 8,
   ahead: 1024,
   streams: 4,
-  staged: 64,
+  staged: 256,
   stagedBytes: 5 << 20,
-  open: { together: [4, 8, 16], ahead: [0, 1024, 4096], streams: [1, 2, 4], staged: [32, 64, 128] },
+  open: {
+    together: [4, 8, 16],
+    ahead: [0, 1024, 4096],
+    streams: [1, 2, 4],
+    staged: [64, 128, 256],
+  },
 };
 
 /** aarch64: four registers a vector. */
@@ -94,9 +96,9 @@ export const armMachine: SimdMachine = {
   together: 4,
   ahead: 1024,
   streams: 4,
-  staged: 64,
+  staged: 256,
   stagedBytes: 5 << 20,
-  open: { together: [2, 4, 8], ahead: [0, 1024, 4096], streams: [1, 2, 4], staged: [32, 64, 128] },
+  open: { together: [2, 4, 8], ahead: [0, 1024, 4096], streams: [1, 2, 4], staged: [64, 128, 256] },
 };
 
 /** GPUs within the limits that every WebGPU device has. */
