@@ -26,7 +26,7 @@ import { partition } from './4-partition/partition.ts';
 import type { Plan } from './4-partition/plan.ts';
 import { verifyPlan } from './4-partition/verify.ts';
 import { activationRefusal, cacheRefusal } from './5-kernel/activation.ts';
-import { type Machine, type SimdMachine, armMachine, wasmMachine, x86Machine } from './5-kernel/machine.ts'; // prettier-ignore
+import { type Machine, type SimdMachine, armMachine, simtMachine, wasmMachine, x86Machine } from './5-kernel/machine.ts'; // prettier-ignore
 import { planRefusal, weightRefusal } from './5-kernel/refusals.ts';
 import { scheduleIn } from './5-kernel/schedule.ts';
 import { buildProgram } from './6-program/build.ts';
@@ -66,7 +66,7 @@ export interface CompileOptions {
 }
 
 /** What a bundle can hold a program for. */
-export const bundleTargets = ['wasm', 'native'] as const;
+export const bundleTargets = ['wasm', 'native', 'webgpu'] as const;
 export type BundleTarget = (typeof bundleTargets)[number];
 
 /** Each once. Throws TargetError for a name that is no target, and where there is none. */
@@ -76,7 +76,7 @@ export function readTargets(target: CompileOptions['target']): readonly BundleTa
   if (wrong !== undefined || names.length === 0) {
     throw new TargetError(
       'target/unknown',
-      `no target ${wrong ?? 'at all'} to compile for; there are ${bundleTargets.join(' and ')}`,
+      `no target ${wrong ?? 'at all'} to compile for; there are ${bundleTargets.join(', ')}`,
     );
   }
   return bundleTargets.filter((t) => names.includes(t));
@@ -240,10 +240,13 @@ function checkedProgram(plan: Plan, limits: Limits, machine: Machine): Program {
 }
 
 /** The machine of the first of the targets, on x86-64 where that leaves a choice. */
-export const firstMachine = (
+export function firstMachine(
   [first]: readonly BundleTarget[],
   machines: Machines = plainMachines,
-): Machine => (first === 'native' ? machines.avx512 : machines.wasm);
+): Machine {
+  if (first === 'webgpu') return simtMachine;
+  return first === 'native' ? machines.avx512 : machines.wasm;
+}
 
 /** The program for a machine: the one that was compiled, or another one of the same plan. */
 export const programOf = ({ plan, program, machine }: Compiled, other: Machine): Program =>
@@ -305,11 +308,14 @@ export async function compile(
   // The processors that native code is made for, and none else.
   const isas = nativeIsas.filter((isa) => variants.some((v) => v.isa === isa));
   const machines = options.machines ?? plainMachines;
-  const [first] = isas;
-  const onlyNative = !targets.includes('wasm') && first !== undefined;
+  const wanted = [
+    ...(targets.includes('wasm') ? [machines.wasm] : []),
+    ...isas.map((isa) => machines[isa]),
+    ...(targets.includes('webgpu') ? [simtMachine] : []),
+  ];
   const compiled = compileProgram(bound, checkpoint, {
     ...options,
-    machine: onlyNative ? machines[first] : machines.wasm,
+    machine: present(wanted[0], 'a target'),
   });
   // Instruction sets of one machine share a program.
   const made = new Map(
@@ -319,6 +325,7 @@ export async function compile(
   const programs: BundlePrograms = {
     ...(targets.includes('wasm') ? { wasm: programOf(compiled, machines.wasm) } : {}),
     ...(native.length > 0 ? { native: Object.fromEntries(native) } : {}),
+    ...(targets.includes('webgpu') ? { webgpu: programOf(compiled, simtMachine) } : {}),
   };
   await writeBundle(programs, present(compiled.weights), checkpoint, files, out, {
     ...source,

@@ -3,7 +3,7 @@ import { InputError } from './errors.ts';
 
 export interface LoadOptions {
   /**
-   * `native`, `wasm`, or `auto`, which is meant unless given: the first of the runtime's targets that the
+   * `native`, `webgpu`, `wasm`, or `auto`, which is meant unless given: the first of the runtime's targets that the
    * bundle has a program for and that runs here. `LoadedModel.passedOver` tells why others do not.
    */
   readonly target?: string;
@@ -22,6 +22,11 @@ export interface LoadOptions {
    * them all. Their sizes, the manifest and all other files are checked always.
    */
   readonly verify?: boolean;
+  /**
+   * What the target `webgpu` runs on; unless given that of the browser, or in Node of the package
+   * `webgpu`. A worker has its own.
+   */
+  readonly gpu?: GPU;
   /** Threads of the CPU; what the machine has, at most 8, unless given. */
   readonly threads?: number;
   /** Longest sequence in tokens; the model's own context, at most 4096, unless given. */

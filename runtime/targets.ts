@@ -38,6 +38,26 @@ const native: Candidate = {
   givesWayOn: ['device/koffi', 'device/machine'],
 };
 
+const webgpu: Candidate = {
+  target: 'webgpu',
+  name: 'webgpu',
+  unfit: ({ manifest }) =>
+    manifest.programs.webgpu
+      ? undefined
+      : 'the bundle has no WebGPU program: compile it with --target webgpu',
+  async open(files, sizes, options) {
+    const { openWebGpu } = await import('./webgpu/device.ts');
+    return openWebGpu(files, sizes, options);
+  },
+  givesWayOn: [
+    'device/webgpu',
+    'device/adapter',
+    'device/limit',
+    'device/memory',
+    'device/program',
+  ],
+};
+
 const noWasm = ({ manifest }: BundleFiles): string | undefined =>
   manifest.programs.wasm
     ? undefined
@@ -61,7 +81,7 @@ const wasm: Candidate = {
 };
 
 /** The first that fits is taken: a new target is a line here. */
-const candidates: readonly Candidate[] = [native, wasmWithThreads, wasm];
+const candidates: readonly Candidate[] = [native, webgpu, wasmWithThreads, wasm];
 
 export interface OpenedTarget {
   readonly executor: Executor;

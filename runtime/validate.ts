@@ -1,9 +1,13 @@
 /** `manifest.json` checked before anything is read or allocated by it. */
 import { BundleError } from './errors.ts';
 import {
+  type GpuItem,
   type Manifest,
   type NativeProgram,
   type StepSizes,
+  type WebGpuProgram,
+  gridOps,
+  gridScalars,
   manifestVersion,
   nativeIsas,
   nativeSystems,
@@ -114,6 +118,51 @@ const nativeProgram = object({
   ...stepSizes,
 });
 
+/** Expressions and loops nest no deeper than a compiler makes them. */
+const mostDeep = 16;
+const gridSize =
+  (deep: number): Check =>
+  (v, path) => {
+    if (typeof v === 'number') return size(v, path);
+    if (typeof v === 'string') return oneOf(gridScalars)(v, path);
+    if (!Array.isArray(v) || v.length !== 3 || deep === mostDeep)
+      return fail(path, 'a size of a grid');
+    oneOf(gridOps)(v[0], `${path}[0]`);
+    gridSize(deep + 1)(v[1], `${path}[1]`);
+    gridSize(deep + 1)(v[2], `${path}[2]`);
+  };
+const gpuRange: Check = (v, path) => {
+  object({ kind: oneOf(['arena', 'step', 'weights', 'state']) })(v, path);
+  if (!isRecord(v)) return;
+  if (v['kind'] === 'weights') object({ offset: size, bytes: positive, stride: size })(v, path);
+  if (v['kind'] === 'state') object({ state: size })(v, path);
+};
+const numbers: Check = (v, path) => {
+  if (!isRecord(v)) return fail(path, 'an object');
+  for (const [name, value] of Object.entries(v)) size(value, `${path}.${name}`);
+};
+const gpuItem =
+  (inLoop: boolean): Check =>
+  (v, path) => {
+    object({ kind: oneOf(inLoop ? ['launch'] : ['launch', 'loop']) })(v, path);
+    if (isRecord(v) && v['kind'] === 'loop')
+      return object({ count: positive, body: list(gpuItem(true)) })(v, path);
+    object({ kernel: size, constants: numbers, ranges: list(gpuRange) })(v, path);
+  };
+const gpuKernel = object({
+  entry: text,
+  grid: list(gridSize(0)),
+  bindings: list(object({ kind: oneOf(['arena', 'step', 'weights', 'state']), write: flag })),
+  workgroup: positive,
+  sharedBytes: size,
+});
+const webgpuProgram = object({
+  variants: list(object({ file, dot4: flag })),
+  kernels: list(gpuKernel),
+  body: list(gpuItem(false)),
+  ...stepSizes,
+});
+
 const manifest = object({
   name: text,
   compiler: text,
@@ -136,7 +185,11 @@ const manifest = object({
       object({ name: text, bytes: positive, offset: size, count: positive, stride: size }),
     ),
   }),
-  programs: object({ wasm: optional(wasmProgram), native: optional(nativeProgram) }),
+  programs: object({
+    wasm: optional(wasmProgram),
+    native: optional(nativeProgram),
+    webgpu: optional(webgpuProgram),
+  }),
   tokenizer: optional(
     object({
       file,
@@ -190,6 +243,7 @@ function checkTogether(m: Manifest): void {
     ...m.weights.shards.map((s) => s.file),
     ...(m.programs.wasm?.variants.map((v) => v.file) ?? []),
     ...(m.programs.native?.variants.map((v) => v.file) ?? []),
+    ...(m.programs.webgpu?.variants.map((v) => v.file) ?? []),
     ...filesOf(m.tokenizer ?? {}),
   ];
   if ((m.tokenizer?.rules === undefined) !== (m.tokenizer?.vocabulary === undefined))
@@ -211,11 +265,40 @@ function checkTogether(m: Manifest): void {
     const last = s.offset + (s.count - 1) * s.stride + s.bytes;
     if (last > m.cache.bytesPerSlot) fail(`cache.states.${s.name}`, 'a place inside the slot');
   }
-  const { wasm, native } = m.programs;
+  const { wasm, native, webgpu } = m.programs;
+  if (webgpu) checkGpu(m, webgpu);
   if (wasm) checkSizes('programs.wasm', wasm, m.model.vocab);
   if (!native) return;
   checkSizes('programs.native', native, m.model.vocab);
   checkVariants(native);
+}
+
+/** Launches are of kernels that there are, and bind what these take from what there is. */
+function checkGpu(m: Manifest, p: WebGpuProgram): void {
+  checkSizes('programs.webgpu', p, m.model.vocab);
+  const visit = (items: readonly GpuItem[], count: number): void => {
+    for (const item of items) {
+      if (item.kind === 'loop') {
+        visit(item.body, item.count);
+        continue;
+      }
+      const kinds = p.kernels[item.kernel]?.bindings.map((b) => b.kind).join();
+      if (kinds !== item.ranges.map((r) => r.kind).join())
+        fail('programs.webgpu.body', 'launches that bind what their kernels take');
+      for (const r of item.ranges) {
+        const states = r.kind === 'state' ? m.cache.states[r.state]?.count : 1;
+        if (states !== 1 && states !== count) fail('programs.webgpu.body', 'states that there are');
+        if (r.kind !== 'weights') continue;
+        if (
+          r.offset + (count - 1) * r.stride + r.bytes > m.weights.bytes ||
+          r.offset % 256 !== 0 ||
+          r.stride % 256 !== 0
+        )
+          fail('programs.webgpu.body', 'weights that there are');
+      }
+    }
+  };
+  visit(p.body, 1);
 }
 
 const filesOf = (files: Readonly<Record<string, string | undefined>>): readonly string[] =>

@@ -1,11 +1,11 @@
 /**
  * Installs what a fresh clone lacks before a command runs: the packages of the lock file, and, where
  * Debian's packages may be installed, with `--browser` the browser that some tests drive and with
- * `--native` the LLVM that native code is made with.
+ * `--native` the LLVM that native code is made with; with `--webgpu` WebGPU for Node, into `.cache/webgpu`.
  * Plain JavaScript without dependencies, for it runs before there are any.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -73,4 +73,29 @@ if (packages.length > 0 && mayInstall) {
 if (wants('browser') && !hasBrowser()) note('no Chromium here: tests in a browser are skipped');
 if (wants('native') && !hasLlvm()) {
   note('no LLVM 14 with lld here: tests of native code are skipped (cograph setup native)');
+}
+
+if (wants('webgpu')) {
+  const folder = `${root}.cache/webgpu`;
+  const has = () => existsSync(`${folder}/node_modules/webgpu/package.json`);
+  const ready = `${folder}/ready`;
+  // Once: what cannot be installed here is not tried before every run.
+  if (!existsSync(ready)) {
+    note('installing WebGPU for tests (cograph setup webgpu)');
+    const args = [
+      '--conditions=source',
+      '--import',
+      'tsx',
+      'compiler/cli/main.ts',
+      'setup',
+      'webgpu',
+    ];
+    spawnSync(process.execPath, [...args, '--yes', '--into', folder], {
+      cwd: root,
+      stdio: ['ignore', 'ignore', 2],
+      timeout: 400_000,
+    });
+    if (has()) writeFileSync(ready, '');
+  }
+  if (!has()) note('no WebGPU for Node here: its tests are skipped (cograph setup webgpu)');
 }

@@ -95,9 +95,9 @@ describe.skipIf(chromiumPath === undefined)('in Chromium', () => {
     );
     expect([target, threads]).toEqual(['wasm', isolated ? 2 : 1]);
     expect(passedOver.map((p) => p.target)).toEqual(
-      isolated ? ['native'] : ['native', 'wasm with threads'],
+      isolated ? ['native', 'webgpu'] : ['native', 'webgpu', 'wasm with threads'],
     );
-    if (!isolated) expect(passedOver[1]?.why).toContain('Cross-Origin-Opener-Policy');
+    if (!isolated) expect(passedOver[2]?.why).toContain('Cross-Origin-Opener-Policy');
     expect(ids).toEqual(first.greedy_ids);
     expect(text).toBe(first.greedy_text);
   });

@@ -178,7 +178,7 @@ describe('a user’s mistake exits with 1 and says what to do', () => {
     [
       'an unknown target',
       ['generate', llama, '--target', 'abacus'],
-      /Allowed choices are auto, native, wasm, ref/,
+      /Allowed choices are auto, native, webgpu, wasm, ref/,
     ],
     ['no prompt', ['generate', bundle], /usage\/prompt/],
     ['no tokenizer', ['generate', bundle, '--prompt', 'x'], /input\/tokenizer/],

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { llvmTools } from '../compiler/cli/native-tools.ts';
 import { type Machine, stepsFor } from '../compiler/cli/setup.ts';
+import { type GpuMachine, gpuStepsFor } from '../compiler/cli/setup-webgpu.ts';
 import { temporaryFolder } from './helpers/models.ts';
 
 const bare: Machine = {
@@ -34,6 +35,39 @@ test.each<[string, Partial<Machine>, readonly string[]]>([
   ['nothing is missing', { missingTools: [], hasKoffi: true }, []],
 ])('%s', (_, machine, wanted) => {
   expect(commands(machine)).toEqual(wanted);
+});
+
+describe('webgpu', () => {
+  const gpuless: GpuMachine = {
+    hasPackage: false,
+    hasGpu: false,
+    hasDriver: false,
+    missingPackages: ['libvulkan1', 'libllvm15'],
+    bookworm: true,
+    root: true,
+    npmFolder: '/home/me/project',
+    driverFolder: '/home/me/project/node_modules/.cache/cograph/lavapipe',
+    version: '0.6.2',
+  };
+  const npm = 'npm install --prefix . --no-save --no-audit --no-fund webgpu@0.6.2';
+  const libraries = 'apt-get install -y --no-install-recommends libvulkan1 libllvm15';
+  const unpack = 'download and unpack mesa-vulkan-drivers libdrm2 libdrm-amdgpu1';
+
+  test.each<[string, Partial<GpuMachine>, readonly string[]]>([
+    ['all is missing', {}, [npm, 'apt-get update', libraries, unpack]],
+    ['a GPU is there', { hasGpu: true }, [npm]],
+    ['its libraries are there', { missingPackages: [], hasPackage: true }, [unpack]],
+    ['nobody is root', { root: false }, [npm, `by hand: sudo ${libraries}`, unpack]],
+    [
+      'another system',
+      { bookworm: false, hasPackage: true },
+      ['by hand: install a driver for Vulkan (mesa-vulkan-drivers 25 or newer)'],
+    ],
+    ['nothing is missing', { hasPackage: true, hasDriver: true }, []],
+  ])('%s', (_, machine, wanted) => {
+    const steps = gpuStepsFor({ ...gpuless, ...machine });
+    expect(steps.map((s) => (s.run ? '' : 'by hand: ') + s.command)).toEqual(wanted);
+  });
 });
 
 const isRoot = process.getuid?.() === 0;

@@ -9,6 +9,9 @@ import type { Limits, MemoryPlan, StateSlot, WeightSlot } from './program.ts';
 /** Alignment of everything that kernels address: a cache line. */
 const line = 64;
 export const align = (n: number): number => Math.ceil(n / line) * line;
+/** Alignment of weights: where GPUs let a binding begin. */
+const weightLine = 256;
+const alignWeight = (n: number): number => Math.ceil(n / weightLine) * weightLine;
 
 /** Counts of the plan's loops, by loop number. */
 export function loopCounts(items: readonly PlanItem[]): ReadonlyMap<number, number> {
@@ -30,7 +33,7 @@ export function placeWeights(plan: Plan): Placed<WeightSlot> {
   for (const group of groupBy(weights, (w) => w.loop)) {
     const loop = group[0]?.loop;
     const count = loop === undefined ? 1 : present(counts.get(loop), 'count of a loop');
-    const sizes = group.map((w) => align(packedBytes(w.shape, w.dtype, w.layout)));
+    const sizes = group.map((w) => alignWeight(packedBytes(w.shape, w.dtype, w.layout)));
     const stride = sizes.reduce((a, b) => a + b, 0);
     group.forEach((w, i) => {
       slots.push({ ...pick(w), offset, count, stride: count === 1 ? 0 : stride });

@@ -17,7 +17,13 @@ import { blockEntries } from '../5-kernel/state-rows.ts';
 import { packedBytes } from '../5-kernel/packed.ts';
 import { type Checkpoint, readCompanion } from './checkpoint.ts';
 import { type Files, joinFile } from './files.ts';
-import { type NativePrograms, type WriteOptions, writeNative, writeWasm } from './programs.ts';
+import {
+  type NativePrograms,
+  type WriteOptions,
+  writeNative,
+  writeWasm,
+  writeWebGpu,
+} from './programs.ts';
 import { splitTokenizer } from './vocabulary.ts';
 import { page, streamWeights } from './weights.ts';
 
@@ -35,6 +41,7 @@ export interface BundleSource {
 export interface BundlePrograms {
   readonly wasm?: Program;
   readonly native?: NativePrograms;
+  readonly webgpu?: Program;
 }
 
 export interface BundleOptions extends BundleSource, WriteOptions {
@@ -97,6 +104,7 @@ async function writeAll(
       put,
       options,
     ));
+  const webgpu = programs.webgpu && (await writeWebGpu(programs.webgpu, put, options));
   options.onStep?.('weights');
   const shards: Manifest['weights']['shards'][number][] = [];
   const sink = async (bytes: Uint8Array, offset: number): Promise<void> => {
@@ -144,6 +152,7 @@ async function writeAll(
     programs: {
       ...(wasm ? { wasm: { ...wasm, ...tunedIn(options.schedules?.wasm) } } : {}),
       ...(native ? { native: { ...native, ...tunedIn(options.schedules?.native) } } : {}),
+      ...(webgpu ? { webgpu } : {}),
     },
     ...(tokenizer ? { tokenizer } : {}),
     cost: { flopsPerToken: decode.flops, weightBytesPerToken: decode.weightBytes },
@@ -158,8 +167,8 @@ const tunedIn = (schedules: readonly TunedSchedule[] = []) =>
   schedules.length === 0 ? {} : { schedules };
 
 /** What all programs agree on: one of them, to read weights and states from. */
-function commonOf({ wasm, native }: BundlePrograms): Program {
-  const all = [wasm, ...Object.values(native ?? {})].filter((p) => p !== undefined);
+function commonOf({ wasm, native, webgpu }: BundlePrograms): Program {
+  const all = [wasm, webgpu, ...Object.values(native ?? {})].filter((p) => p !== undefined);
   const common = present(all[0], 'a program');
   const places = ({ memory, weights, states }: Program): string =>
     JSON.stringify([memory.weightBytes, weights, memory.stateBytesPerSlot, states]);

@@ -3,12 +3,15 @@ import {
   type NativeProgram,
   type StepSizes,
   type WasmProgram,
+  type WebGpuProgram,
   wasmReach,
 } from '../../runtime/manifest.ts';
 import { invariant, present } from '../base/invariant.ts';
 import type { Program } from '../6-program/program.ts';
 import { type LlvmVariant, emitLlvm } from '../7-emit/llvm.ts';
 import { type NativeTools, libraryFile } from '../7-emit/native.ts';
+import { bindProgram } from '../7-emit/wgsl-bindings.ts';
+import { emitWgsl, gpuStep, multipliesBytes } from '../7-emit/wgsl.ts';
 import { type WasmOptions, assembleWasm, emitWasm } from '../7-emit/wasm.ts';
 
 /** Stores a file of the bundle and gives its name. */
@@ -71,6 +74,24 @@ export async function writeWasm(
     variants.push({ file, threads, relaxed, ...(memory64 ? { memory64 } : {}) });
   }
   return { variants, ...sizesOf(program) };
+}
+
+/** One module, and one more with packed products of bytes where there are any. */
+export async function writeWebGpu(
+  program: Program,
+  put: Put,
+  { onStep, signal }: WriteOptions,
+): Promise<WebGpuProgram> {
+  onStep?.('WebGPU');
+  const bound = bindProgram(program);
+  const variants: WebGpuProgram['variants'][number][] = [];
+  for (const dot4 of multipliesBytes(bound) ? [true, false] : [false]) {
+    signal?.throwIfAborted();
+    const text = emitWgsl(program.name, bound, { dot4 });
+    const name = dot4 ? 'step.dot4.wgsl' : 'step.wgsl';
+    variants.push({ file: await put(name, new TextEncoder().encode(text)), dot4 });
+  }
+  return { variants, ...gpuStep(bound), ...sizesOf(program) };
 }
 
 /** A step for each instruction set that a variant is for. */

@@ -160,7 +160,11 @@ common(
     .command('compile')
     .description('compile a model into a bundle, or print a stage of the way')
     .argument('<subject>', 'a model.ts, a Hugging Face folder or a GGUF file')
-    .option('--target <targets>', 'what to compile for: wasm, native, or wasm,native', 'wasm')
+    .option(
+      '--target <targets>',
+      'what to compile for: wasm, native, webgpu, or several with commas',
+      'wasm',
+    )
     .option(
       '--variants <names>',
       `what native code is built for (default: ${nativeVariants.map(variantName).join(',')})`,
@@ -345,16 +349,19 @@ common(
     .description('install what a target needs beside this package')
     .addArgument(new Argument('<target>', 'what for').choices(setups))
     .option('--yes', 'install without asking')
-    .option('--dry-run', 'only tell what is missing and how it is installed'),
+    .option('--dry-run', 'only tell what is missing and how it is installed')
+    .option('--into <folder>', 'webgpu: where the package goes, in place of this project'),
 )
   .addHelpText(
     'after',
     `
 native: LLVM 14 with lld to compile (Debian's packages, with apt-get as root), koffi to run.
+webgpu: the package webgpu to run in Node (browsers need nothing), and on Debian 12 without a GPU one in software.
 
 Examples:
   cograph setup native
-  cograph setup native --dry-run --json`,
+  cograph setup native --dry-run --json
+  cograph setup webgpu`,
   )
   .action(action(setupCommand));
 

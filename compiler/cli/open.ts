@@ -34,7 +34,7 @@ export interface OpenOptions extends LoadOptions {
   readonly cache?: boolean;
 }
 
-export const targets = ['auto', 'native', 'wasm', 'reference'] as const;
+export const targets = ['auto', 'native', 'webgpu', 'wasm', 'reference'] as const;
 
 /**
  * Loads a bundle, or compiles a model into a folder that does not outlive loading, and loads that: for

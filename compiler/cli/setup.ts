@@ -41,13 +41,13 @@ export async function readMachine(signal?: AbortSignal): Promise<Machine> {
 }
 
 /** The project that this package is installed in, or the checkout that it is. */
-function npmFolderOf(folder: string): string {
+export function npmFolderOf(folder: string): string {
   const above = dirname(folder);
   return basename(above) === 'node_modules' ? dirname(above) : folder;
 }
 
 /** A new process tells, as this one may remember that there was none. */
-const loads = (name: string, folder: string): boolean =>
+export const loads = (name: string, folder: string): boolean =>
   spawnSync(process.execPath, ['-e', `require(${JSON.stringify(name)})`], {
     cwd: folder,
     stdio: 'ignore',

@@ -13,6 +13,8 @@ import { printProgram } from '../6-program/print.ts';
 import { emitLlvm } from '../7-emit/llvm.ts';
 import { nativeVariants } from '../7-emit/native.ts';
 import { emitWasm } from '../7-emit/wasm.ts';
+import { bindProgram } from '../7-emit/wgsl-bindings.ts';
+import { emitWgsl } from '../7-emit/wgsl.ts';
 import {
   type BundleTarget,
   type Compiled,
@@ -78,6 +80,8 @@ function printCode(target: BundleTarget, compiled: Compiled, machines: Machines)
       return emitWasm(program, { threads: true, relaxed: true, memory64: false });
     case 'native':
       return emitLlvm(program, present(nativeVariants[0]));
+    case 'webgpu':
+      return emitWgsl(program.name, bindProgram(program), { dot4: true });
     default:
       return unreachable(target);
   }

@@ -15,6 +15,7 @@ export function packageFolder(): string {
 interface PackageJson {
   readonly version?: string;
   readonly optionalDependencies?: Readonly<Record<string, string>>;
+  readonly peerDependencies?: Readonly<Record<string, string>>;
 }
 
 const packageJson = (): PackageJson =>
@@ -34,9 +35,10 @@ export function buildOf(): string {
   return `${version()} ${times.length} ${times.reduce((a, b) => Math.max(a, b), 0)}`;
 }
 
-/** The version of an optional dependency that this package is made for. */
+/** The version of an optional dependency, one that npm installs or one that it does not, that this package is made for. */
 export function versionOfOptional(name: string): string {
-  const found = packageJson().optionalDependencies?.[name];
+  const { optionalDependencies, peerDependencies } = packageJson();
+  const found = optionalDependencies?.[name] ?? peerDependencies?.[name];
   if (found === undefined) throw new Error(`package.json names no ${name}`);
   return found;
 }

@@ -24,7 +24,7 @@ export async function loadRemote(
   place: string | URL,
   options: LoadOptions,
 ): Promise<LoadedModel> {
-  const { onProgress, onNotice, signal, worker: _, ...plain } = options;
+  const { onProgress, onNotice, signal, worker: _, gpu: __, ...plain } = options;
   link.onNotice = onNotice;
   const abort = (): void => link.close();
   signal?.addEventListener('abort', abort, { once: true });

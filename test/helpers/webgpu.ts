@@ -129,3 +129,60 @@ export function webgpuRunner(dot4 = false, most?: number): StepRunner {
     }
   };
 }
+
+/** An object whose methods run on the real one: what comes of a proxy must not be `this` for native code. */
+const around = <T extends object>(real: T, change: (name: string, value: unknown) => unknown): T =>
+  new Proxy(real, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      const own = typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      return change(String(name), own);
+    },
+    set: (target, name, value) => Reflect.set(target, name, value, target),
+  });
+
+type Call = (...args: readonly unknown[]) => unknown;
+
+const adapted = (change: (adapter: GPUAdapter) => GPUAdapter): GPU => {
+  if (!gpu) throw new Error('no WebGPU');
+  return around(gpu, (name, value) =>
+    name === 'requestAdapter'
+      ? async (...args: readonly unknown[]) =>
+          change((await (value as Call)(...args)) as GPUAdapter)
+      : value,
+  );
+};
+
+/** WebGPU that counts what is made and submitted, and tells the devices it gave. */
+export function counting() {
+  const counts = new Map<string, number>();
+  const devices: GPUDevice[] = [];
+  const counted = (name: string, value: unknown): unknown =>
+    /^(create|submit|writeBuffer)/.test(name)
+      ? (...args: readonly unknown[]) => {
+          counts.set(name, (counts.get(name) ?? 0) + 1);
+          return (value as Call)(...args);
+        }
+      : value;
+  const on = adapted((adapter) =>
+    around(adapter, (name, value) =>
+      name !== 'requestDevice'
+        ? value
+        : async (...args: readonly unknown[]) => {
+            const device = (await (value as Call)(...args)) as GPUDevice;
+            devices.push(device);
+            const queue = around(device.queue, counted);
+            return around(device, (n, v) => (n === 'queue' ? queue : counted(n, v)));
+          },
+    ),
+  );
+  return { on, counts, devices };
+}
+
+/** WebGPU whose adapter has less of some limits. */
+export const limited = (limits: Readonly<Record<string, number>>): GPU =>
+  adapted((adapter) =>
+    around(adapter, (name, value) =>
+      name === 'limits' ? around(adapter.limits, (limit, own) => limits[limit] ?? own) : value,
+    ),
+  );

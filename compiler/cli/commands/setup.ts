@@ -1,28 +1,58 @@
 import { spawn } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
 import { confirm, isCancel } from '@clack/prompts';
 import { TargetError } from '../../base/failure.ts';
 import { UsageError } from '../errors.ts';
 import { type Step, readMachine, stepsFor } from '../setup.ts';
+import { driverFile, gpuStepsFor, readGpuMachine } from '../setup-webgpu.ts';
 import type { Context } from './context.ts';
 
 export interface SetupFlags {
   readonly yes?: boolean;
   readonly dryRun?: boolean;
+  /** webgpu: a folder for what is installed, in place of the project's. */
+  readonly into?: string;
 }
 
 /** What can be set up. */
-export const setups = ['native'] as const;
+export const setups = ['native', 'webgpu'] as const;
 
-/** `cograph setup native`: says what is missing and how it is installed, asks, and does it. */
+interface Setup {
+  /** What is missing, and how it is installed. */
+  missing(flags: SetupFlags, signal: AbortSignal): Promise<readonly Step[]>;
+  /** What is to be known once all is there. */
+  note?(flags: SetupFlags): string | undefined;
+}
+
+const targets: Readonly<Record<(typeof setups)[number], Setup>> = {
+  native: { missing: async (_, signal) => stepsFor(await readMachine(signal)) },
+  webgpu: {
+    missing: ({ into }) => Promise.resolve(gpuStepsFor(readGpuMachine(into))),
+    note({ into }) {
+      const machine = readGpuMachine(into);
+      return machine.hasDriver
+        ? `the GPU in software is used where the environment says VK_ICD_FILENAMES=${driverFile(machine)}`
+        : undefined;
+    },
+  },
+};
+
+/** `cograph setup native`, `cograph setup webgpu`: says what is missing and how it is installed, asks, and does it. */
 export async function setupCommand(
-  target: string,
+  target: (typeof setups)[number],
   flags: SetupFlags,
   { console, json, signal }: Context,
 ): Promise<unknown> {
-  const steps = stepsFor(await readMachine(signal));
+  const setup = targets[target];
+  const steps = await setup.missing(flags, signal);
+  const tell = (): void => {
+    const more = setup.note?.(flags);
+    if (more !== undefined) console.note(more);
+  };
   const told = steps.map(({ what, command }) => ({ what, command }));
   if (steps.length === 0) {
     console.note(`${target}: everything is here`);
+    tell();
     return { target, steps: told, done: true };
   }
   console.note(`${target}, what is missing and how it is installed:`);
@@ -33,18 +63,22 @@ export async function setupCommand(
     console.note('nothing was installed');
     return { target, steps: told, done: false };
   }
-  for (const s of mine) await runStep(s, signal);
+  for (const s of mine) {
+    if (s.folder !== undefined) await mkdir(s.folder, { recursive: true });
+    await runStep(s, signal);
+  }
   const others = steps.filter((s) => s.run === undefined);
   if (others.length > 0) {
     const commands = others.map((s) => s.command).join('\n  ');
     throw new TargetError('setup/rights', `what takes more rights than are here:\n  ${commands}`);
   }
-  const left = stepsFor(await readMachine(signal));
+  const left = await setup.missing(flags, signal);
   if (left.length > 0) {
     const what = left.map((s) => s.what).join('; ');
     throw new TargetError('setup/failed', `still missing after all commands ran: ${what}`);
   }
   console.note(`${target}: ready`);
+  tell();
   return { target, steps: told, done: true };
 }
 
