@@ -139,11 +139,20 @@ export interface NativeProgram extends StepSizes {
   readonly schedules?: readonly TunedSchedule[];
 }
 
-/** A size that the host computes before a launch, of whole numbers. */
-export type GridSize = number | GridScalar | readonly [op: GridOp, a: GridSize, b: GridSize];
+/**
+ * A size that the host computes before a launch, of whole numbers. Comparisons give 1 or 0; `select` its
+ * second part where the first is not 0, else the third.
+ */
+export type GridSize =
+  | number
+  | GridScalar
+  | readonly [op: GridOp, a: GridSize, b: GridSize]
+  | readonly [op: 'select', when: GridSize, a: GridSize, b: GridSize];
 export const gridScalars = ['t', 'r', 'blocks'] as const;
 export type GridScalar = (typeof gridScalars)[number];
-export const gridOps = ['add', 'sub', 'mul', 'div', 'rem', 'min', 'max'] as const;
+export const gridOps = [
+  'add', 'sub', 'mul', 'div', 'rem', 'min', 'max', 'lt', 'le', 'gt', 'ge', 'eq', 'ne',
+] as const; // prettier-ignore
 export type GridOp = (typeof gridOps)[number];
 
 /** What an entry point's bindings are, in order of their numbers from 1 on; 0 is the uniform `gpuSizes`. */

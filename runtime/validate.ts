@@ -125,11 +125,11 @@ const gridSize =
   (v, path) => {
     if (typeof v === 'number') return size(v, path);
     if (typeof v === 'string') return oneOf(gridScalars)(v, path);
-    if (!Array.isArray(v) || v.length !== 3 || deep === mostDeep)
-      return fail(path, 'a size of a grid');
-    oneOf(gridOps)(v[0], `${path}[0]`);
-    gridSize(deep + 1)(v[1], `${path}[1]`);
-    gridSize(deep + 1)(v[2], `${path}[2]`);
+    if (!Array.isArray(v) || deep === mostDeep) return fail(path, 'a size of a grid');
+    const [op, ...parts]: unknown[] = v;
+    oneOf(['select', ...gridOps])(op, `${path}[0]`);
+    if (parts.length !== (op === 'select' ? 3 : 2)) fail(path, 'a size of a grid');
+    parts.forEach((part, i) => gridSize(deep + 1)(part, `${path}[${i + 1}]`));
   };
 const gpuRange: Check = (v, path) => {
   object({ kind: oneOf(['arena', 'step', 'weights', 'state']) })(v, path);

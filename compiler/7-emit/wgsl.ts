@@ -75,6 +75,7 @@ function gridSize(e: Expr): GridSize {
     invariant(scalar !== undefined, () => `a grid of ${e.name}, which no host knows`);
     return scalar;
   }
+  if (e.op === 'select') return ['select', gridSize(e.when), gridSize(e.a), gridSize(e.b)];
   const op = gridOps.find((o) => o === e.op);
   invariant(op !== undefined && 'b' in e && 'a' in e, () => `a grid by ${e.op}`);
   return [op, gridSize(e.a), gridSize(e.b)];

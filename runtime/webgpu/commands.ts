@@ -117,6 +117,10 @@ type Sizes = Readonly<Record<GridScalar, number>>;
 function evaluator(e: GridSize): (sizes: Sizes) => number {
   if (typeof e === 'number') return () => e;
   if (typeof e === 'string') return (sizes) => sizes[e];
+  if (e[0] === 'select') {
+    const [when, then, otherwise] = [evaluator(e[1]), evaluator(e[2]), evaluator(e[3])];
+    return (s) => (when(s) !== 0 ? then(s) : otherwise(s));
+  }
   const [op, left, right] = e;
   const [a, b] = [evaluator(left), evaluator(right)];
   switch (op) {
@@ -134,6 +138,18 @@ function evaluator(e: GridSize): (sizes: Sizes) => number {
       return (s) => Math.min(a(s), b(s));
     case 'max':
       return (s) => Math.max(a(s), b(s));
+    case 'lt':
+      return (s) => Number(a(s) < b(s));
+    case 'le':
+      return (s) => Number(a(s) <= b(s));
+    case 'gt':
+      return (s) => Number(a(s) > b(s));
+    case 'ge':
+      return (s) => Number(a(s) >= b(s));
+    case 'eq':
+      return (s) => Number(a(s) === b(s));
+    case 'ne':
+      return (s) => Number(a(s) !== b(s));
   }
 }
 
