@@ -191,7 +191,7 @@ describe('the manifest is checked', () => {
         ...m,
         programs: { webgpu: { ...webgpu(m), kernels: webgpu(m).kernels.map((k) => ({ ...k, grid: [['pow', 't', 2]] })) } }, // prettier-ignore
       }),
-      /kernels\[0\]\.grid\[0\]\[0\]: expected one of add/,
+      /kernels\[0\]\.grid\[0\]\[0\]: expected one of select/,
     ],
     [
       'weights outside',

@@ -5,7 +5,7 @@ import { bytesOf } from '../base/type.ts';
 import { type Writer, makeWriter } from '../base/writer.ts';
 import type { Expr } from '../scalar/expr.ts';
 import { type Axis, type Kernel, type Stmt, type Tile, scalarOf } from '../5-kernel/kernel.ts';
-import type { BoundKernel, GpuBinding } from './wgsl-bindings.ts';
+import type { BoundKernel } from './wgsl-bindings.ts';
 import { type ExprContext, emitExpr, intText, typeText } from './wgsl-expr.ts';
 import { type MemoryContext, type Place, loadText, partsText, storeText } from './wgsl-memory.ts';
 import { wgslName } from './wgsl-names.ts';
@@ -25,8 +25,10 @@ interface Emission {
   divisors: Map<string, number>;
   /** What stands before the function: shared and known arrays. */
   readonly module: Writer;
-  /** Threads read from arrays what others of their workgroup may have stored there. */
-  readonly throughGlobal: boolean;
+  /** Parameters in bound arrays by which threads of a workgroup hand values to each other. */
+  readonly handed: ReadonlySet<string>;
+  /** Something of them was stored that no barrier has made seen. */
+  unseen: boolean;
   fresh(hint: string): string;
 }
 
@@ -94,7 +96,6 @@ function emissionOf(bound: BoundKernel, helpers: Helpers): Emission {
     divisors: () => e.divisors,
     text: (x) => emitExpr(expressions, x, true),
   };
-  const loaded = loadedTiles(kernel);
   const e: Emission = {
     bound,
     workgroup: kernel.workgroup,
@@ -104,16 +105,27 @@ function emissionOf(bound: BoundKernel, helpers: Helpers): Emission {
     memory,
     divisors: new Map(),
     module: makeWriter(),
-    throughGlobal: bound.bindings.some(
-      (b) => b.write && kernel.params.some((p) => loaded.has(p.name) && isIn(bound, p.name, b)),
-    ),
+    handed: handedTiles(bound, uses, loadedTiles(kernel)),
+    unseen: false,
     fresh: (hint) => `${hint}_${count++}_`,
   };
   return e;
 }
 
-const isIn = ({ params }: BoundKernel, name: string, binding: GpuBinding): boolean =>
-  present(params.get(name)).bindings.includes(binding);
+/** What is stored where something is loaded from; buffers of the arena do not meet in one launch. */
+function handedTiles(
+  { kernel, params }: BoundKernel,
+  uses: ReadonlyMap<string, ParamUse>,
+  loaded: ReadonlySet<string>,
+): ReadonlySet<string> {
+  const placeOf = (name: string): string => {
+    const { bindings, base } = present(params.get(name));
+    return JSON.stringify([bindings[0]?.name, base]);
+  };
+  const names = kernel.params.map((p) => p.name);
+  const read = new Set(names.filter((n) => loaded.has(n)).map(placeOf));
+  return new Set(names.filter((n) => uses.get(n)?.stored && read.has(placeOf(n))));
+}
 
 /** Tiles of which something is loaded. */
 function loadedTiles(kernel: Kernel): ReadonlySet<string> {
@@ -190,22 +202,29 @@ function emitStmt(e: Emission, w: Writer, s: Stmt): void {
       break;
     case 'store':
       storeText(e.memory, w, s.tile, s.index, s.value, () => e.fresh('lanes'));
+      if (e.handed.has(s.tile)) e.unseen = true;
       break;
     case 'loop':
       emitLoop(e, w, s.axis, s.body);
       break;
-    case 'if':
+    case 'if': {
+      const before = e.unseen;
       w.line(`if (${bare(s.when)}) {`);
       emitStmts(e, w, s.then);
+      const after = e.unseen;
+      e.unseen = before;
       if (s.otherwise.length > 0) {
         w.line('} else {');
         emitStmts(e, w, s.otherwise);
       }
+      e.unseen ||= after;
       w.line('}');
       break;
+    }
     case 'barrier':
       invariant(s.owner === 'workgroup', 'barriers are those of a workgroup');
-      if (e.throughGlobal) w.line('storageBarrier();');
+      if (e.unseen) w.line('storageBarrier();');
+      e.unseen = false;
       w.line('workgroupBarrier();');
       break;
     case 'comment':
@@ -223,6 +242,13 @@ function emitStmt(e: Emission, w: Writer, s: Stmt): void {
       unreachable(s);
   }
 }
+
+const storesHanded = (e: Emission, stmts: readonly Stmt[]): boolean =>
+  stmts.some((s) => {
+    if (s.kind === 'loop') return storesHanded(e, s.body);
+    if (s.kind === 'if') return storesHanded(e, s.then) || storesHanded(e, s.otherwise);
+    return s.kind === 'store' && e.handed.has(s.tile);
+  });
 
 /** Numbers alone would be of no type yet. */
 const typedText = (e: Emission, value: Expr): string =>
@@ -291,6 +317,8 @@ function emitLoop(e: Emission, w: Writer, axis: Axis, body: readonly Stmt[]): vo
   w.line(`for (var ${name}: i32 = ${first}; ${name} < ${end}; ${name} += ${intText(stride)}) {`);
   const outer = new Map(e.divisors);
   e.divisors.set(axis.name, axisDivisor(axis, e.divisors));
+  // What a round stores the next one may read behind a barrier of its own.
+  if (storesHanded(e, body)) e.unseen = true;
   emitStmts(e, w, body);
   e.divisors = outer;
   w.line('}');

@@ -50,7 +50,7 @@ export async function openWebGpu(
     const commands = await makeCommands(device, program, code, buffers);
     await fillWeights(device, buffers, files, options);
     health.check();
-    return makeGpuExecutor({ device, health, manifest, program, limits, sizes: gpuSizesHere, buffers, commands, block }); // prettier-ignore
+    return makeGpuExecutor({ gpu, device, health, manifest, program, limits, sizes: gpuSizesHere, buffers, commands, block }); // prettier-ignore
   } catch (e) {
     health.close();
     device.destroy();
@@ -106,6 +106,7 @@ function watch(device: GPUDevice): Health {
 }
 
 interface Parts {
+  readonly gpu: GPU;
   readonly device: GPUDevice;
   readonly health: Health;
   readonly manifest: Manifest;
@@ -146,12 +147,13 @@ function makeGpuExecutor(parts: Parts): Executor {
   const rows = Array.from({ length: limits.rows }, (_, r) =>
     results.subarray((r * rowBytes) / 4, (r * rowBytes) / 4 + width),
   );
-  let closed = false;
+  /** Gone once closed. Until then it is held: in Node nothing is answered once it is collected. */
+  let gpu: GPU | undefined = parts.gpu;
   /** Blocks are read one at a time: they go out through one buffer. */
   let reading: Promise<unknown> = Promise.resolve();
 
   const open = (): void => {
-    if (closed) throw new DeviceError('device/closed', 'the model is closed: load it again');
+    if (!gpu) throw new DeviceError('device/closed', 'the model is closed: load it again');
     health.check();
   };
 
@@ -289,8 +291,8 @@ function makeGpuExecutor(parts: Parts): Executor {
       writeKeys(n * entries, (n + 1) * entries);
     },
     close() {
-      if (closed) return;
-      closed = true;
+      if (!gpu) return;
+      gpu = undefined;
       health.close();
       buffers.release();
       device.destroy();
