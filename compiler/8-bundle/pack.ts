@@ -25,6 +25,39 @@ export function packWeight(
   }
 }
 
+export interface Piece {
+  /** Bytes of the stored weight, and where they go among the packed ones. */
+  readonly from: number;
+  readonly bytes: number;
+  readonly to: number;
+  readonly shape: readonly number[];
+}
+
+/**
+ * A weight in pieces of about `most` bytes that are packed one by one: a matrix in tiles by its units,
+ * others whole.
+ */
+export function piecesOf(
+  shape: readonly number[],
+  dtype: DType,
+  layout: Exclude<WeightLayout, { kind: 'blocks' }>,
+  most: number,
+): readonly Piece[] {
+  const bytes = shape.reduce((a, b) => a * b, bytesOf[dtype]);
+  const [n, k, ...more] = shape;
+  if (layout.kind !== 'tiles' || n === undefined || k === undefined || more.length > 0)
+    return [{ from: 0, bytes, to: 0, shape }];
+  const { unitBytes } = tileGeometry(n, k, dtype, layout.unit);
+  const units = Math.max(1, Math.floor(most / unitBytes));
+  const rows = units * layout.unit;
+  const rowBytes = k * bytesOf[dtype];
+  return Array.from({ length: Math.ceil(n / rows) }, (_, i): Piece => {
+    const own = Math.min(rows, n - i * rows);
+    const from = i * rows * rowBytes;
+    return { from, bytes: own * rowBytes, to: i * units * unitBytes, shape: [own, k] };
+  });
+}
+
 /** The same numbers as f32, which holds them exactly. */
 function widened(stored: Uint8Array, dtype: DType): Uint8Array {
   if (dtype === 'f32') return stored;

@@ -5,13 +5,16 @@ import { packedBytes } from '../5-kernel/packed.ts';
 import type { Program, WeightSlot } from '../6-program/program.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Files } from './files.ts';
-import { packWeight } from './pack.ts';
+import { packWeight, piecesOf } from './pack.ts';
 import { packScheme } from './pack-scheme.ts';
 import { plainBytes, readTensor } from './tensor.ts';
 
 /** Largest shard, and the page that shards are multiples of. */
 export const shardBytes = 64 * 2 ** 20;
 export const page = 65_536;
+
+/** About how many bytes of a matrix are packed at a time. */
+const pieceBytes = 8 * 2 ** 20;
 
 export interface ShardSink {
   (bytes: Uint8Array, offset: number): Promise<void>;
@@ -70,11 +73,16 @@ async function packAll(
       const t = present(checkpoint.tensors.get(name), name);
       const stored = await readTensor(files, name, t);
       const { layout, dtype } = p.slot;
-      const packed =
-        layout.kind === 'blocks'
-          ? packScheme(stored, t, parts.from, own, layout)
-          : packWeight(plainBytes(stored, t, parts.from, dtype), own, dtype, layout);
-      await writer.write(packed, p.offset + i * each);
+      const at = p.offset + i * each;
+      if (layout.kind === 'blocks') {
+        await writer.write(packScheme(stored, t, parts.from, own, layout), at);
+      } else {
+        const plain = plainBytes(stored, t, parts.from, dtype);
+        for (const piece of piecesOf(own, dtype, layout, pieceBytes)) {
+          const rows = plain.subarray(piece.from, piece.from + piece.bytes);
+          await writer.write(packWeight(rows, piece.shape, dtype, layout), at + piece.to);
+        }
+      }
       options.onProgress?.(p.offset + (i + 1) * each, total);
     }
   }
