@@ -34,6 +34,19 @@ export interface ExecutorLimits {
   readonly vocab: number;
 }
 
+/** The arrays of a step, at their full sizes. */
+export const emptyBatch = (limits: ExecutorLimits): StepBatch => ({
+  tokens: 0,
+  ids: new Int32Array(limits.tokens),
+  sequence: new Int32Array(limits.tokens),
+  position: new Int32Array(limits.tokens),
+  slot: new Int32Array(limits.tokens),
+  length: new Int32Array(limits.tokens),
+  wanted: 0,
+  rows: new Int32Array(limits.rows),
+  table: new Int32Array(limits.sequences * limits.blocksPerSequence),
+});
+
 export interface Executor {
   readonly target: string;
   readonly threads: number;

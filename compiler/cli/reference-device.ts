@@ -12,7 +12,7 @@ import type { Checkpoint } from '../8-bundle/checkpoint.ts';
 import type { Files } from '../8-bundle/files.ts';
 import { numbersOf, readTensor } from '../8-bundle/tensor.ts';
 import type { NdArray } from '../ops/op.ts';
-import type { Executor, ExecutorLimits, ExecutorOptions, StepBatch } from '../../runtime/device.ts';
+import { type Executor, type ExecutorLimits, type ExecutorOptions, emptyBatch } from '../../runtime/device.ts'; // prettier-ignore
 
 /** Every weight as doubles. Throws TargetError where they need more memory than is sensible. */
 export async function readWeights(
@@ -97,17 +97,7 @@ export function openReference(
   };
   const state = makeStateStore();
   const states = statesOf(graph.nodes);
-  const batch: StepBatch = {
-    tokens: 0,
-    ids: new Int32Array(limits.tokens),
-    sequence: new Int32Array(limits.tokens),
-    position: new Int32Array(limits.tokens),
-    slot: new Int32Array(limits.tokens),
-    length: new Int32Array(limits.tokens),
-    wanted: 0,
-    rows: new Int32Array(limits.rows),
-    table: new Int32Array(limits.sequences * blocksPerSequence),
-  };
+  const batch = emptyBatch(limits);
   const slotNumbers = 1 + states.reduce((n, s) => n + s.size, 0);
   const blockBytes = 8 * block * slotNumbers;
   let result = new Float32Array(0);

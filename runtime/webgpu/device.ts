@@ -1,5 +1,5 @@
 /** The target `webgpu`: weights and cache in buffers of a GPU, a step as one list of commands. */
-import type { Executor, ExecutorLimits, ExecutorOptions, StepBatch } from '../device.ts';
+import { type Executor, type ExecutorLimits, type ExecutorOptions, type StepBatch, emptyBatch } from '../device.ts'; // prettier-ignore
 import { DeviceError } from '../errors.ts';
 import type { BundleFiles } from '../files.ts';
 import { type Manifest, type WebGpuProgram, gpuSizes } from '../manifest.ts';
@@ -122,17 +122,7 @@ function makeGpuExecutor(parts: Parts): Executor {
   const { device, health, program, limits, sizes, buffers, commands, block } = parts;
   const { queue } = device;
   const { rowBytes, offset: resultAt, width } = program.output;
-  const batch: StepBatch = {
-    tokens: 0,
-    ids: new Int32Array(limits.tokens),
-    sequence: new Int32Array(limits.tokens),
-    position: new Int32Array(limits.tokens),
-    slot: new Int32Array(limits.tokens),
-    length: new Int32Array(limits.tokens),
-    wanted: 0,
-    rows: new Int32Array(limits.rows),
-    table: new Int32Array(limits.sequences * limits.blocksPerSequence),
-  };
+  const batch = emptyBatch(limits);
   const arrays = new Int32Array(sizes.keysAt);
   const keys = new Int32Array(sizes.stepWords - sizes.keysAt);
   const words = new Int32Array(uniformWords);
